@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_uint countdown; /* 0: off */
+
+static bool
+must_fail(void)
+{
+	unsigned left = atomic_load_explicit(&countdown, memory_order_relaxed);
+
+	while (left != 0)
+		if (atomic_compare_exchange_weak(&countdown, &left, left - 1))
+			return (left == 1);
+	return (false);
+}
+
+void
+mem_fail_after(unsigned n)
+{
+	atomic_store(&countdown, n);
+}
+
+void *
+mem_alloc(size_t size)
+{
+	if (must_fail())
+		return (NULL);
+	return (calloc(1, size > 0 ? size : 1));
+}
+
+void *
+mem_grow(void *old, size_t size)
+{
+	if (must_fail())
+		return (NULL);
+	return (realloc(old, size > 0 ? size : 1));
+}
+
+char *
+mem_string(struct bytes text)
+{
+	char *copy;
+
+	if (text.len == SIZE_MAX)
+		return (NULL);
+	copy = mem_grow(NULL, text.len + 1);
+	if (copy == NULL)
+		return (NULL);
+	if (text.len > 0)
+		memcpy(copy, text.at, text.len);
+	copy[text.len] = '\0';
+	return (copy);
+}
+
+char *
+mem_strdup(const char *text)
+{
+	if (text == NULL)
+		return (NULL);
+	return (mem_string(bytes_of(text)));
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "bytes.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct bytes
+bytes_of(const char *string)
+{
+	if (string == NULL)
+		return (BYTES_NONE);
+	return ((struct bytes){ string, strlen(string) });
+}
+
+bool
+bytes_equal(struct bytes a, struct bytes b)
+{
+	return (a.len == b.len &&
+		(a.len == 0 || memcmp(a.at, b.at, a.len) == 0));
+}
+
+/* tolower() would ask the locale. */
+static unsigned char
+lower(char c)
+{
+	unsigned char u = (unsigned char)c;
+
+	return (u >= 'A' && u <= 'Z' ? (unsigned char)(u | 0x20) : u);
+}
+
+bool
+bytes_equal_nocase(struct bytes a, struct bytes b)
+{
+	if (a.len != b.len)
+		return (false);
+	for (size_t i = 0; i < a.len; i++)
+		if (lower(a.at[i]) != lower(b.at[i]))
+			return (false);
+	return (true);
+}
+
+bool
+bytes_starts(struct bytes b, struct bytes prefix)
+{
+	return (b.len >= prefix.len &&
+		bytes_equal((struct bytes){ b.at, prefix.len }, prefix));
+}
+
+bool
+bytes_ends(struct bytes b, struct bytes suffix)
+{
+	return (b.len >= suffix.len &&
+		bytes_equal(bytes_from(b, b.len - suffix.len), suffix));
+}
+
+ptrdiff_t
+bytes_find(struct bytes b, char c)
+{
+	const char *found;
+
+	if (b.len == 0)
+		return (-1);
+	found = memchr(b.at, c, b.len);
+	return (found != NULL ? found - b.at : -1);
+}
+
+struct bytes
+bytes_cut(struct bytes *rest, char separator)
+{
+	struct bytes first = *rest;
+	ptrdiff_t where = bytes_find(*rest, separator);
+
+	if (where < 0) {
+		*rest = bytes_from(*rest, rest->len);
+		return (first);
+	}
+	first.len = (size_t)where;
+	*rest = bytes_from(*rest, first.len + 1);
+	return (first);
+}
+
+struct bytes
+bytes_from(struct bytes b, size_t offset)
+{
+	if (offset == 0)
+		return (b); /* NULL + 0 is undefined */
+	if (offset > b.len)
+		offset = b.len;
+	return ((struct bytes){ b.at + offset, b.len - offset });
+}
+
+static bool
+is_blank(char c)
+{
+	return (c == ' ' || c == '\t');
+}
+
+struct bytes
+bytes_trim(struct bytes b)
+{
+	while (b.len > 0 && is_blank(b.at[0]))
+		b = bytes_from(b, 1);
+	while (b.len > 0 && is_blank(b.at[b.len - 1]))
+		b.len--;
+	return (b);
+}
+
+bool
+bytes_to_int64(struct bytes b, int64_t *value)
+{
+	bool negative = b.len > 0 && b.at[0] == '-';
+	int64_t sum = 0;
+
+	if (negative)
+		b = bytes_from(b, 1);
+	if (b.len == 0)
+		return (false);
+	/* Sum up below zero: INT64_MIN has no positive counterpart. */
+	for (size_t i = 0; i < b.len; i++) {
+		if (b.at[i] < '0' || b.at[i] > '9')
+			return (false);
+		if (__builtin_mul_overflow(sum, 10, &sum) ||
+		    __builtin_sub_overflow(sum, b.at[i] - '0', &sum))
+			return (false);
+	}
+	if (!negative && __builtin_sub_overflow((int64_t)0, sum, &sum))
+		return (false);
+	*value = sum;
+	return (true);
+}
+
+static bool
+is_tail(unsigned char c)
+{
+	return ((c & 0xC0) == 0x80);
+}
+
+size_t
+bytes_utf8_length(struct bytes b)
+{
+	const unsigned char *at = (const unsigned char *)b.at;
+	unsigned char low = 0x80, high = 0xBF; /* of the second byte */
+	size_t length;
+
+	if (b.len == 0)
+		return (0);
+	if (at[0] < 0x80)
+		return (1);
+	if (at[0] >= 0xC2 && at[0] <= 0xDF)
+		length = 2;
+	else if (at[0] >= 0xE0 && at[0] <= 0xEF)
+		length = 3;
+	else if (at[0] >= 0xF0 && at[0] <= 0xF4)
+		length = 4;
+	else
+		return (0);
+	/* Too long a form, a surrogate, or beyond U+10FFFF. */
+	if (at[0] == 0xE0)
+		low = 0xA0;
+	else if (at[0] == 0xED)
+		high = 0x9F;
+	else if (at[0] == 0xF0)
+		low = 0x90;
+	else if (at[0] == 0xF4)
+		high = 0x8F;
+	if (b.len < length || at[1] < low || at[1] > high)
+		return (0);
+	for (size_t i = 2; i < length; i++)
+		if (!is_tail(at[i]))
+			return (0);
+	return (length);
+}
+
+bool
+bytes_is_utf8(struct bytes b)
+{
+	size_t length;
+
+	while (b.len > 0) {
+		length = bytes_utf8_length(b);
+		if (length == 0 || b.at[0] == '\0')
+			return (false);
+		b = bytes_from(b, length);
+	}
+	return (true);
+}
+
+uint64_t
+bytes_hash(struct bytes b)
+{
+	return (XXH3_64bits(b.at, b.len));
+}
+
+uint64_t
+bytes_hash_seeded(struct bytes b, uint64_t seed)
+{
+	return (XXH3_64bits_withSeed(b.at, b.len, seed));
+}
+
+void
+bytes_hash128(struct bytes b, unsigned char out[static 16])
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(b.at, b.len));
+	memcpy(out, canonical.digest, 16);
+}

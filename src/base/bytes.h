@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BYTES_H
+#define BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * bytes: a view of bytes that somebody else owns.  Never NUL-terminated unless
+ * its maker says so.  Passed by value.
+ */
+struct bytes {
+	const char *at;
+	size_t len;
+};
+
+#define BYTES(literal) ((struct bytes){ "" literal, sizeof(literal) - 1 })
+#define BYTES_NONE ((struct bytes){ "", 0 })
+
+/* For printf's "%.*s". */
+#define BYTES_ARG(b) ((int)(b).len), (b).at
+
+struct bytes bytes_of(const char *string); /* NULL gives BYTES_NONE */
+bool bytes_equal(struct bytes a, struct bytes b);
+bool bytes_equal_nocase(struct bytes a, struct bytes b); /* ASCII only */
+bool bytes_starts(struct bytes b, struct bytes prefix);
+bool bytes_ends(struct bytes b, struct bytes suffix);
+
+/* -1 when absent, else the offset of the first `c`. */
+ptrdiff_t bytes_find(struct bytes b, char c);
+
+/* Take what stands before the first `separator` off the front of `*rest`, and
+ * the separator with it; all of it when there is none. */
+struct bytes bytes_cut(struct bytes *rest, char separator);
+
+struct bytes bytes_from(struct bytes b, size_t offset); /* drop a front */
+struct bytes bytes_trim(struct bytes b);		/* spaces and tabs */
+
+/* A whole decimal number, optional minus, nothing else around it, no overflow. */
+bool bytes_to_int64(struct bytes b, int64_t *value);
+
+bool bytes_is_utf8(struct bytes b); /* RFC 3629; no surrogates, no NUL */
+
+/* The length of the UTF-8 character that `b` begins with (RFC 3629; a NUL is
+ * one); 0 when it begins with none. */
+size_t bytes_utf8_length(struct bytes b);
+
+/* XXH3: 64 bits; the same with a seed, for tables that hostile keys reach; and
+ * 128 bits in the canonical (big-endian) form. */
+uint64_t bytes_hash(struct bytes b);
+uint64_t bytes_hash_seeded(struct bytes b, uint64_t seed);
+void bytes_hash128(struct bytes b, unsigned char out[static 16]);
+
+#endif
