@@ -24,13 +24,17 @@ struct config;
 
 /* How long a category's answers may be used; the environment overrides a handler's
  * own numbers through {CATEGORY}_CACHE_TTL_MS, _REFRESH_MS, _GRACE_MS. */
+#define CONFIG_POLICY_MAX_MS ((int64_t)31 * 24 * 3600 * 1000)
 struct config_policy {
 	const char *category; /* "user_data"; its variables begin "USER_DATA_CACHE_" */
 	int64_t ttl_ms, refresh_ms, grace_ms; /* defaults */
 };
 
-/* Read all settings from the environment.  On a bad value `problem` gets one line that names the
- * variable, what it held (never a secret) and what is accepted; R_INVALID.
+/* Read all settings from the environment; an empty variable counts as unset.  On a
+ * bad value `problem` gets one line that names the variable, what it held (never a
+ * secret) and what is accepted; R_INVALID.
+ * A TTL shortened below a handler's own shortens the handler's refresh in proportion,
+ * unless that is set as well; with a TTL of 0 the others do not count.
  * `policies` ends with a NULL category and must outlive the config. */
 MUST_USE enum result config_read(const struct config_policy *policies,
 				 struct config **out, struct buf *problem);
@@ -41,6 +45,10 @@ int64_t config_int(const struct config *c, enum setting s); /* int, ms, bytes */
 bool config_bool(const struct config *c, enum setting s);
 bool config_is_set(const struct config *c, enum setting s);
 
+/* R_INVALID, and a line in `problem`, when a command's setting is missing. */
+MUST_USE enum result config_require(const struct config *c, enum setting s,
+				    struct buf *problem);
+
 /* A comma-separated setting contains `word` (or is "all"). */
 bool config_has_word(const struct config *c, enum setting s, struct bytes word);
 
@@ -48,11 +56,16 @@ bool config_has_word(const struct config *c, enum setting s, struct bytes word);
 MUST_USE enum result config_policy(const struct config *c, const char *category,
 				   struct config_policy *out);
 
-/* GATEWAY_<NAME>_API_KEY of a gateway (its name upper-cased, '-' as '_'); NULL if unset. */
+/* Walk MODELS_GATEWAYS; start with an all-zero `*rest`; false at the end. */
+bool config_next_gateway(const struct config *c, struct bytes *rest,
+			 struct bytes *name, struct bytes *url);
+
+/* GATEWAY_<NAME>_API_KEY of a gateway in MODELS_GATEWAYS (its name upper-cased, '-'
+ * as '_'); NULL if unset. */
 const char *config_gateway_key(const struct config *c, struct bytes gateway);
 
-/* The REDIS_URL in force, put together from REDIS_URL, UPSTASH_REDIS_URL or REDIS_HOST...; NULL when
- * DISABLE_REDIS_CACHE is set. */
+/* The REDIS_URL in force, put together from REDIS_URL, UPSTASH_REDIS_URL or
+ * REDIS_HOST...; NULL when DISABLE_REDIS_CACHE is set. */
 const char *config_redis_url(const struct config *c);
 
 /* The table for people: for --help (plain) and for the README (Markdown). */
