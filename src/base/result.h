@@ -2,6 +2,12 @@
 #ifndef RESULT_H
 #define RESULT_H
 
+/* Both define an R_OK for access(2).  Included here, they cannot bring it back over
+ * ours, in whatever order a file includes. */
+#include <fcntl.h>
+#include <unistd.h>
+#undef R_OK
+
 /*
  * result: how an operation ended.  One list for the whole program, so that a
  * failure deep in a store reaches the client as the right status without a
@@ -20,7 +26,7 @@ enum result {
 	R_BUSY,	       /* a bounded queue is full */
 	R_BAD_ANSWER,  /* a dependency answered what we cannot use */
 	R_NO_MEMORY,
-	R_INTERNAL,    /* a bug, or a surprise from the system */
+	R_INTERNAL, /* a bug, or a surprise from the system */
 	R_COUNT_
 };
 
