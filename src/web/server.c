@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include "../base/alloc.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/thread.h"
+#include "connection.h"
+#include "listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define STALLED_MS 30000    /* no byte in or out for so long: closed */
+#define SWEEP_MS 1000	    /* how often that is looked at */
+#define ACCEPT_AGAIN_MS 100 /* after running out of descriptors */
+#define ACCEPT_AT_ONCE 4
+#define EVENTS_AT_ONCE 64
+
+struct event_thread {
+	struct connections all;
+	struct server *server;
+	pthread_t thread;
+	bool started;
+	bool listening; /* the listening socket is in the epoll set */
+	int64_t listen_again_ms;
+	unsigned open_at_pause;
+	int64_t drain_until_ms;
+};
+
+struct server {
+	struct server_options options;
+	int64_t drain_ms;
+	atomic_bool stopping;
+	struct event_thread *threads[];
+};
+
+static void
+listen_on(struct event_thread *t)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+
+	t->listening = epoll_ctl(t->all.epoll_fd, EPOLL_CTL_ADD,
+				 t->server->options.listen_fd, &event) == 0;
+	if (t->listening)
+		return;
+	log_warn("cannot wait for connections: %s", strerror(errno));
+	t->listen_again_ms = t->all.now_ms + ACCEPT_AGAIN_MS;
+	t->open_at_pause = t->all.open;
+}
+
+static void
+listen_off(struct event_thread *t)
+{
+	if (t->listening)
+		(void)epoll_ctl(t->all.epoll_fd, EPOLL_CTL_DEL,
+				t->server->options.listen_fd, NULL);
+	t->listening = false;
+	t->listen_again_ms = t->all.now_ms + ACCEPT_AGAIN_MS;
+	t->open_at_pause = t->all.open;
+}
+
+static void
+adopt(struct event_thread *t, int fd)
+{
+	struct connection *c;
+	enum result r = connections_add(&t->all, fd, &c);
+
+	if (r == R_OK) {
+		connection_read(c); /* most send as they connect */
+		return;
+	}
+	log_warn("cannot take a connection: %s", result_text(r));
+	(void)close(fd);
+}
+
+/* False: there is nobody more, or no descriptor for them. */
+static bool
+accept_one(struct event_thread *t)
+{
+	int fd = accept4(t->server->options.listen_fd, NULL, NULL,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		adopt(t, fd);
+		return (true);
+	}
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		if (connections_close_idle(&t->all))
+			return (true);
+		listen_off(t);
+		return (false);
+	case EAGAIN:
+		return (false);
+	case EINTR:
+	case ECONNABORTED:
+	case EPERM: /* a firewall's word */
+	case EPROTO:
+		return (true);
+	default:
+		log_warn("accept: %s", strerror(errno));
+		listen_off(t);
+		return (false);
+	}
+}
+
+static void
+take_answers(struct event_thread *t)
+{
+	struct connection *c, *next;
+	uint64_t count;
+
+	(void)!read(t->all.wake_fd, &count, sizeof(count));
+	for (c = connections_take_answered(&t->all); c != NULL; c = next) {
+		next = c->next_answered;
+		connection_resume(c);
+	}
+}
+
+static void
+dispatch(struct event_thread *t, const struct epoll_event *event)
+{
+	void *subject = event->data.ptr;
+
+	if (subject == NULL) {
+		for (int i = 0; i < ACCEPT_AT_ONCE && t->listening; i++)
+			if (!accept_one(t))
+				break;
+	} else if (subject == &t->all) {
+		take_answers(t);
+	} else {
+		connection_ready(subject, event->events);
+	}
+}
+
+/* No new connections; a look at each idle one, for what may have arrived just now. */
+static void
+begin_drain(struct event_thread *t)
+{
+	struct connection *c;
+
+	listen_off(t);
+	t->all.draining = true;
+	t->drain_until_ms = t->all.now_ms + t->server->drain_ms;
+	while ((c = connections_first(&t->all.idle)) != NULL) {
+		connection_read(c);
+		if (connections_first(&t->all.idle) == c)
+			connections_close(c);
+	}
+}
+
+static bool
+is_drained(const struct event_thread *t)
+{
+	const struct connections *all = &t->all;
+
+	return (all->draining && (all->now_ms >= t->drain_until_ms ||
+				  (connections_first(&all->idle) == NULL &&
+				   connections_first(&all->busy) == NULL &&
+				   connections_first(&all->parked) == NULL)));
+}
+
+static int
+timeout_ms(const struct event_thread *t)
+{
+	int64_t left = INT64_MAX;
+
+	if (t->all.draining)
+		left = t->drain_until_ms - t->all.now_ms;
+	else if (!t->listening)
+		left = t->listen_again_ms - t->all.now_ms;
+	if (connections_first(&t->all.busy) != NULL && left > SWEEP_MS)
+		left = SWEEP_MS;
+	if (left == INT64_MAX)
+		return (-1);
+	return (left < 0 ? 0 : left > SWEEP_MS ? SWEEP_MS : (int)left);
+}
+
+/* What is due after each round of events. */
+static void
+look_around(struct event_thread *t)
+{
+	connections_sweep(&t->all, STALLED_MS);
+	connections_bury(&t->all);
+	if (t->all.draining)
+		return;
+	if (atomic_load_explicit(&t->server->stopping, memory_order_acquire))
+		begin_drain(t);
+	else if (!t->listening && (t->all.now_ms >= t->listen_again_ms ||
+				   t->all.open < t->open_at_pause))
+		listen_on(t);
+}
+
+static void *
+run(void *arg)
+{
+	struct event_thread *t = arg;
+	struct epoll_event events[EVENTS_AT_ONCE];
+
+	t->all.now_ms = clock_monotonic_ms();
+	listen_on(t);
+	look_around(t);
+	while (!is_drained(t)) {
+		int n = epoll_wait(t->all.epoll_fd, events, EVENTS_AT_ONCE,
+				   timeout_ms(t));
+
+		t->all.now_ms = clock_monotonic_ms();
+		for (int i = 0; i < n; i++)
+			dispatch(t, &events[i]);
+		look_around(t);
+	}
+	connections_close_all(&t->all.idle);
+	connections_close_all(&t->all.busy);
+	connections_close_all(&t->all.parked);
+	return (NULL);
+}
+
+static struct event_thread *
+thread_new(struct server *s)
+{
+	struct event_thread *t = mem_alloc(sizeof(*t));
+
+	if (t == NULL)
+		return (NULL);
+	t->server = s;
+	if (connections_init(&t->all) != R_OK) {
+		free(t);
+		return (NULL);
+	}
+	t->all.handler = s->options.handler;
+	t->all.arg = s->options.arg;
+	t->all.request_max_bytes = s->options.request_max_bytes > 0
+					   ? s->options.request_max_bytes
+					   : SIZE_MAX;
+	return (t);
+}
+
+/* Accepted connections inherit both. */
+static enum result
+prepare_socket(int fd)
+{
+	int listening = 0, on = 1, flags = fcntl(fd, F_GETFL);
+	socklen_t size = sizeof(listening);
+
+	if (flags < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 ||
+	    !listening)
+		return (R_INVALID);
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return (result_of_errno(errno));
+	/* A UNIX socket knows no delay, and refuses. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return (R_OK);
+}
+
+enum result
+server_new(const struct server_options *options, struct server **out)
+{
+	struct server *s;
+	enum result r = prepare_socket(options->listen_fd);
+
+	if (r != R_OK)
+		return (r);
+	s = mem_alloc(sizeof(*s) +
+		      options->threads * sizeof(struct event_thread *));
+	if (s == NULL)
+		return (R_NO_MEMORY);
+	s->options = *options;
+	for (unsigned i = 0; i < options->threads; i++) {
+		s->threads[i] = thread_new(s);
+		if (s->threads[i] == NULL) {
+			server_free(s);
+			return (R_NO_MEMORY);
+		}
+	}
+	*out = s;
+	return (R_OK);
+}
+
+void
+server_run(struct server *s, int64_t drain_ms)
+{
+	unsigned started = 0;
+
+	s->drain_ms = drain_ms;
+	for (unsigned i = 0; i < s->options.threads; i++) {
+		struct event_thread *t = s->threads[i];
+
+		t->started = thread_start("event", run, t, &t->thread) == R_OK;
+		started += t->started;
+	}
+	if (started < s->options.threads)
+		log_warn("serving on %u threads of %u", started,
+			 s->options.threads);
+	if (started == 0)
+		(void)run(s->threads[0]);
+	for (unsigned i = 0; i < s->options.threads; i++)
+		if (s->threads[i]->started)
+			(void)pthread_join(s->threads[i]->thread, NULL);
+}
+
+void
+server_stop(struct server *s)
+{
+	atomic_store_explicit(&s->stopping, true, memory_order_release);
+	for (unsigned i = 0; i < s->options.threads; i++)
+		connections_wake(&s->threads[i]->all);
+}
+
+void
+server_free(struct server *s)
+{
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->options.threads; i++) {
+		if (s->threads[i] == NULL)
+			continue;
+		connections_fini(&s->threads[i]->all);
+		free(s->threads[i]);
+	}
+	free(s);
+}
+
+void
+server_answer(struct exchange *x, const struct answer *a)
+{
+	/* The exchange stands first in its connection. */
+	connection_answer((struct connection *)x, a);
+}
+
+enum result
+server_listen(const char *address, int *fd, struct buf *problem)
+{
+	return (listen_open(address, fd, problem));
+}
