@@ -101,7 +101,7 @@ end_processes() { # NAME SIGNAL
 		[ "$name" = "$1" ] || continue
 		if is_alive "$pid" "$since"; then
 			kill -s "$2" "$pid" && kill -s CONT "$pid"
-		elif [ ! -e "/proc/$pid" ]; then
+		elif ! started_at "$pid" >/dev/null; then
 			kill -s KILL -- "-$pid"
 		fi 2>/dev/null
 	done <"$pids"

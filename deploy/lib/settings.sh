@@ -79,16 +79,24 @@ noted_url() {
 	(. "$run/env" && printf '%s' "$WARMFRONT_URL")
 }
 
-write_env() {
+remember_settings() {
 	local name
 	(
 		umask 077
+		exec >"$run/settings"
 		for name in "${!setting[@]}"; do
 			printf 'setting[%s]=%q\n' "$name" "${setting[$name]}"
-		done >"$run/settings.new"
+		done
 		for name in "${!fact[@]}"; do
 			printf 'fact[%s]=%q\n' "$name" "${fact[$name]}"
-		done >>"$run/settings.new"
+		done
+	) || fail "cannot write $run/settings"
+}
+
+write_env() {
+	local name value
+	(
+		umask 077
 		while IFS='=' read -r name value; do
 			printf 'export %s=%s\n' "$name" "$(quoted "$value")"
 		done >"$run/env.new" <<END
@@ -110,7 +118,7 @@ QUICKSTART_OWN_DATABASE_URL=${fact[owner_url]}
 QUICKSTART_OWN_REDIS_URL=${setting[REDIS_URL]:-}
 QUICKSTART_OWN_UPSTREAM_LOG=${fact[upstream_log]}
 END
-	) && mv "$run/settings.new" "$run/settings" && mv "$run/env.new" "$run/env" ||
+	) && mv "$run/env.new" "$run/env" ||
 		fail "cannot write $run/env"
 	# With sudo: it is for who owns the checkout.
 	[ "$(id -u)" != 0 ] || chown --reference="$top" "$run" "$run/env"
