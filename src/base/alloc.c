@@ -27,7 +27,7 @@ mem_fail_after(unsigned n)
 void *
 mem_alloc(size_t size)
 {
-	if (must_fail())
+	if (size > PTRDIFF_MAX || must_fail())
 		return (NULL);
 	return (calloc(1, size > 0 ? size : 1));
 }
@@ -35,7 +35,7 @@ mem_alloc(size_t size)
 void *
 mem_grow(void *old, size_t size)
 {
-	if (must_fail())
+	if (size > PTRDIFF_MAX || must_fail())
 		return (NULL);
 	return (realloc(old, size > 0 ? size : 1));
 }

@@ -109,8 +109,8 @@ buf_int(struct buf *b, int64_t value)
 	} while (left > 0);
 	if (value < 0)
 		*--first = '-';
-	buf_add(b, (struct bytes){
-			   first, (size_t)(digits + sizeof(digits) - first) });
+	buf_add(b, (struct bytes){ first,
+				   (size_t)(digits + sizeof(digits) - first) });
 }
 
 void

@@ -15,7 +15,12 @@ struct bytes {
 	size_t len;
 };
 
-#define BYTES(literal) ((struct bytes){ "" literal, sizeof(literal) - 1 })
+/* From a string literal; BYTES_INIT is for static initialisers. */
+#define BYTES_INIT(literal)                     \
+	{                                       \
+		"" literal, sizeof(literal) - 1 \
+	}
+#define BYTES(literal) ((struct bytes)BYTES_INIT(literal))
 #define BYTES_NONE ((struct bytes){ "", 0 })
 
 /* For printf's "%.*s". */

@@ -12,8 +12,7 @@ static int64_t
 read_us(clockid_t id)
 {
 	struct timespec now;
-	int64_t offset =
-		atomic_load_explicit(&offset_ms, memory_order_relaxed);
+	int64_t offset = atomic_load_explicit(&offset_ms, memory_order_relaxed);
 
 	(void)clock_gettime(id, &now); /* cannot fail for these clocks */
 	return ((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 +

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const struct config_row rows[SETTINGS_COUNT_] = {
-#define SETTING(id, type, initial, minimum, maximum, help)                   \
+#define SETTING(id, type, initial, minimum, maximum, help) \
 	[SET_##id] = { #id, CONFIG_##type, initial, minimum, maximum, help },
 #include "settings.def"
 #undef SETTING

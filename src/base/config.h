@@ -26,7 +26,8 @@ struct config;
  * own numbers through {CATEGORY}_CACHE_TTL_MS, _REFRESH_MS, _GRACE_MS. */
 #define CONFIG_POLICY_MAX_MS ((int64_t)31 * 24 * 3600 * 1000)
 struct config_policy {
-	const char *category; /* "user_data"; its variables begin "USER_DATA_CACHE_" */
+	const char *
+		category; /* "user_data"; its variables begin "USER_DATA_CACHE_" */
 	int64_t ttl_ms, refresh_ms, grace_ms; /* defaults */
 };
 
@@ -40,7 +41,8 @@ MUST_USE enum result config_read(const struct config_policy *policies,
 				 struct config **out, struct buf *problem);
 void config_free(struct config *c);
 
-const char *config_string(const struct config *c, enum setting s); /* "" if unset */
+const char *config_string(const struct config *c,
+			  enum setting s);		    /* "" if unset */
 int64_t config_int(const struct config *c, enum setting s); /* int, ms, bytes */
 bool config_bool(const struct config *c, enum setting s);
 bool config_is_set(const struct config *c, enum setting s);

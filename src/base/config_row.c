@@ -6,9 +6,9 @@
 
 #define SHOWN_BYTES 100 /* of a bad value */
 #define GATEWAY_NAME_BYTES 32
-#define GATEWAYS_FORM                                                        \
-	"name=URL items separated by commas: each name once, of 1 to 32 "    \
-	"of a-z 0-9 _ -, beginning with a letter or digit, not \"all\"; "    \
+#define GATEWAYS_FORM                                                     \
+	"name=URL items separated by commas: each name once, of 1 to 32 " \
+	"of a-z 0-9 _ -, beginning with a letter or digit, not \"all\"; " \
 	"each URL with http:// or https://"
 
 static const struct {
@@ -36,12 +36,12 @@ const char *
 config_row_type(const struct config_row *row)
 {
 	static const char *const words[] = {
-		[CONFIG_STRING] = "text",   [CONFIG_SECRET] = "secret",
-		[CONFIG_POSTGRES] = "url",  [CONFIG_REDIS] = "url",
-		[CONFIG_HOST] = "text",	    [CONFIG_TARGET] = "text",
-		[CONFIG_INT] = "number",    [CONFIG_MS] = "ms",
-		[CONFIG_BYTES] = "bytes",   [CONFIG_BOOL] = "bool",
-		[CONFIG_LIST] = "list",	    [CONFIG_GATEWAYS] = "list",
+		[CONFIG_STRING] = "text",  [CONFIG_SECRET] = "secret",
+		[CONFIG_POSTGRES] = "url", [CONFIG_REDIS] = "url",
+		[CONFIG_HOST] = "text",	   [CONFIG_TARGET] = "text",
+		[CONFIG_INT] = "number",   [CONFIG_MS] = "ms",
+		[CONFIG_BYTES] = "bytes",  [CONFIG_BOOL] = "bool",
+		[CONFIG_LIST] = "list",	   [CONFIG_GATEWAYS] = "list",
 		[CONFIG_ENUM] = "word",
 	};
 

@@ -7,7 +7,7 @@
 #define PLAIN_WIDTH 96
 
 static const struct config_row rows[] = {
-#define SETTING(id, type, initial, minimum, maximum, help)                   \
+#define SETTING(id, type, initial, minimum, maximum, help) \
 	{ #id, CONFIG_##type, initial, minimum, maximum, help },
 #include "settings.def"
 #undef SETTING
@@ -15,7 +15,11 @@ static const struct config_row rows[] = {
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static const struct config_row gateway_key_row = {
-	"GATEWAY_<NAME>_API_KEY", CONFIG_SECRET, "", 0, 4096,
+	"GATEWAY_<NAME>_API_KEY",
+	CONFIG_SECRET,
+	"",
+	0,
+	4096,
 	"sent to that gateway as Authorization: Bearer (name in upper case, - as _)"
 };
 

@@ -32,9 +32,8 @@ void
 sha256(struct bytes data, unsigned char out[static SHA256_BYTES])
 {
 	(void)pthread_once(&fetched, fetch);
-	must(md != NULL &&
-	     EVP_Digest(data.len > 0 ? data.at : "", data.len, out, NULL, md,
-			NULL) == 1);
+	must(md != NULL && EVP_Digest(data.len > 0 ? data.at : "", data.len,
+				      out, NULL, md, NULL) == 1);
 }
 
 void

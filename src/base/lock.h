@@ -12,17 +12,18 @@
  * I/O.
  */
 enum lock_rank {
-	LOCK_SERVER,	/* a web server's list of threads */
-	LOCK_FLIGHTS,	/* loads in the making, by key */
-	LOCK_PARTS,	/* a composite load's collected parts */
+	LOCK_SERVER,	   /* a web server's list of threads */
+	LOCK_FLIGHTS,	   /* loads in the making, by key */
+	LOCK_PARTS,	   /* a composite load's collected parts */
 	LOCK_INVALIDATION, /* the followed position and the scopes */
-	LOCK_LEASES,	/* leases this process holds */
-	LOCK_MEMORY,	/* one shard of the memory tier */
-	LOCK_UPSTREAM,	/* an upstream's idle connections */
-	LOCK_POSTGRES,	/* the connection pool */
-	LOCK_REDIS,	/* commands waiting to be sent */
+	LOCK_RENDEZVOUS, /* a thread that waits for an answer */
+	LOCK_LEASES,	   /* leases this process holds */
+	LOCK_MEMORY,	   /* one shard of the memory tier */
+	LOCK_UPSTREAM,	   /* an upstream's idle connections */
+	LOCK_POSTGRES,	   /* the connection pool */
+	LOCK_REDIS,	   /* commands waiting to be sent */
 	LOCK_BREAKER,
-	LOCK_POOL,	/* a thread pool's queue */
+	LOCK_POOL, /* a thread pool's queue */
 	LOCK_TIMER,
 	LOCK_COMPLETIONS, /* answers on their way to an event thread */
 	LOCK_RANKS_

@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES 4096	    /* PIPE_BUF: what a pipe takes in one piece */
-#define STALLED_WAIT_MS 50  /* for a reader that has stopped reading */
+#define LINE_BYTES 4096	   /* PIPE_BUF: what a pipe takes in one piece */
+#define STALLED_WAIT_MS 50 /* for a reader that has stopped reading */
 #define TO_SYSLOG (-1)
 
 static atomic_int target_fd = STDERR_FILENO;

@@ -10,7 +10,12 @@
  * in the text are replaced, so input cannot forge a line.  A long line is cut, and a
  * reader that stands still costs lines (their number is logged), not our threads.
  */
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 
 /* `target`: "stderr", "syslog" or "file:/path".  Before the first call, lines of
  * level info and above go to stderr, as they do after log_close().  Both are called

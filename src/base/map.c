@@ -102,8 +102,7 @@ make_room(struct map *m)
 		return (R_NO_MEMORY);
 	for (size_t i = 0; i < m->size; i++)
 		if (m->slots[i].item != NULL)
-			*find_free(slots, size, m->slots[i].hash) =
-				m->slots[i];
+			*find_free(slots, size, m->slots[i].hash) = m->slots[i];
 	free(m->slots);
 	m->slots = slots;
 	m->size = size;
