@@ -100,7 +100,7 @@ parse_create(int argc, char **argv, struct create_options *o)
 }
 
 static int
-create(struct postgres *pg, int argc, char **argv)
+create_key(struct postgres *pg, int argc, char **argv)
 {
 	unsigned char hash[SHA256_BYTES];
 	char key[API_KEY_LEN + 1];
@@ -136,7 +136,7 @@ create(struct postgres *pg, int argc, char **argv)
 }
 
 static int
-list(struct postgres *pg, int argc)
+list_keys(struct postgres *pg, int argc)
 {
 	static const char form[] = "%-16s  %-5s  %-20s  %-20s  %s\n";
 	struct postgres_rows *rows;
@@ -157,7 +157,7 @@ list(struct postgres *pg, int argc)
 }
 
 static int
-revoke(struct postgres *pg, int argc, char **argv)
+revoke_key(struct postgres *pg, int argc, char **argv)
 {
 	struct postgres_rows *rows;
 	bool found;
@@ -196,8 +196,8 @@ command_key(const struct config *c, struct postgres *pg, int argc, char **argv)
 		return (EX_CONFIG);
 	}
 	if (strcmp(argv[0], "create") == 0)
-		return (create(pg, argc - 1, argv + 1));
+		return (create_key(pg, argc - 1, argv + 1));
 	if (strcmp(argv[0], "list") == 0)
-		return (list(pg, argc - 1));
-	return (revoke(pg, argc - 1, argv + 1));
+		return (list_keys(pg, argc - 1));
+	return (revoke_key(pg, argc - 1, argv + 1));
 }
