@@ -29,6 +29,7 @@ static const char *const names[LOCK_RANKS_] = {
 	[LOCK_FLIGHTS] = "flights",
 	[LOCK_PARTS] = "parts",
 	[LOCK_INVALIDATION] = "invalidation",
+	[LOCK_RENDEZVOUS] = "rendezvous",
 	[LOCK_LEASES] = "leases",
 	[LOCK_MEMORY] = "memory",
 	[LOCK_UPSTREAM] = "upstream",

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache.h"
+
+#include "../base/alloc.h"
+#include "../base/clock.h"
+#include "../base/lock.h"
+#include "../base/log.h"
+#include "../base/random.h"
+#include "flight.h"
+#include "postgres_tier.h"
+#include "scope.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_MOST 4096	 /* loads under way, and mutations: more are refused */
+#define CLEAN_EVERY_MS 60000
+#define KEEP_LOG_MS 7200000 /* at least: what Redis and memory may still hold */
+
+struct cache {
+	struct tiers tiers;
+	struct flights *flights;
+	struct buf secret;
+	int64_t postgres_bytes;
+	int64_t keep_log_ms;
+	atomic_uint jobs;
+	atomic_bool stopping;
+};
+
+static void
+redis_is_behind(void *arg)
+{
+	struct cache *c = arg;
+
+	if (c->tiers.invalidation != NULL)
+		invalidation_wake(c->tiers.invalidation);
+}
+
+static void
+clean(void *arg)
+{
+	struct cache *c = arg;
+	int64_t removed;
+
+	if (postgres_tier_clean(c->tiers.pg, c->postgres_bytes, c->keep_log_ms,
+				&removed) == R_OK &&
+	    removed > 0)
+		log_info("cleaned up %lld entries", (long long)removed);
+}
+
+static void
+clean_later(void *arg)
+{
+	struct cache *c = arg;
+	/* Spread, so that many workers do not ask at once. */
+	int64_t pause_ms = CLEAN_EVERY_MS / 2 +
+			   (int64_t)(random_cheap() % CLEAN_EVERY_MS);
+
+	if (atomic_load(&c->stopping))
+		return;
+	if (pool_submit(c->tiers.loaders, clean, c) != R_OK)
+		log_debug("no loader for the clean-up");
+	if (timer_after(c->tiers.timers, pause_ms, clean_later, c) != R_OK)
+		log_warn("out of memory: no more clean-ups");
+}
+
+enum result
+cache_new(const struct cache_options *o, struct cache **out)
+{
+	struct cache *c = mem_alloc(sizeof(*c));
+	struct redis_tier_options redis = {
+		.redis = o->redis,
+		.prefix = o->prefix,
+		.version = o->version,
+		.ttl_max_ms = o->redis_ttl_max_ms,
+		.behind = redis_is_behind,
+		.arg = c,
+	};
+	struct pool_options loaders = { .name = "loader",
+					.threads = o->loader_threads,
+					.queue_limit = 2 * JOBS_MOST };
+	struct invalidation_options log = {
+		.pg = o->pg,
+		.listen = o->listen,
+		.lag_limit_ms = o->lag_limit_ms,
+		.verbose = o->verbose,
+	};
+	struct tiers *t;
+
+	if (c == NULL)
+		return (R_NO_MEMORY);
+	t = &c->tiers;
+	t->pg = o->pg;
+	t->near_cache = o->near_cache;
+	t->verbose = o->verbose;
+	t->load_timeout_ms = o->load_timeout_ms;
+	c->postgres_bytes = o->postgres_bytes;
+	c->keep_log_ms = KEEP_LOG_MS + o->redis_ttl_max_ms;
+	buf_add(&c->secret, o->user_secret);
+	t->memory = memory_new(o->memory_bytes);
+	t->loaders = pool_new(&loaders);
+	t->timers = timers_new();
+	if (o->redis != NULL)
+		t->redis = redis_tier_new(&redis);
+	t->leases = leases_new(t->redis, o->pg);
+	if (buf_error(&c->secret) != R_OK || t->memory == NULL ||
+	    t->loaders == NULL || t->timers == NULL || t->leases == NULL ||
+	    (o->redis != NULL && t->redis == NULL))
+		goto fail;
+	log.redis = t->redis;
+	log.memory = t->memory;
+	log.user_secret = buf_bytes(&c->secret);
+	if ((t->invalidation = invalidation_new(&log)) == NULL ||
+	    (c->flights = flights_new(t, JOBS_MOST)) == NULL ||
+	    timer_after(t->timers, CLEAN_EVERY_MS / 4, clean_later, c) != R_OK)
+		goto fail;
+	*out = c;
+	return (R_OK);
+fail:
+	cache_free(c);
+	return (R_NO_MEMORY);
+}
+
+bool
+cache_stop(struct cache *c, int64_t deadline_ms)
+{
+	atomic_store(&c->stopping, true);
+	return (flights_stop(c->flights, deadline_ms));
+}
+
+void
+cache_free(struct cache *c)
+{
+	struct tiers *t;
+
+	if (c == NULL)
+		return;
+	t = &c->tiers;
+	atomic_store(&c->stopping, true);
+	timers_free(t->timers);
+	pool_free(t->loaders);
+	invalidation_free(t->invalidation);
+	flights_free(c->flights);
+	leases_free(t->leases);
+	redis_tier_free(t->redis);
+	memory_free(t->memory);
+	buf_fini(&c->secret);
+	free(c);
+}
+
+bool
+cache_peek(struct cache *c, const struct cache_query *q,
+	   struct cache_answer *answer)
+{
+	struct entry *e;
+
+	if (q->demand != CACHE_USUAL || q->policy->ttl_ms == 0 ||
+	    (e = memory_get(c->tiers.memory, q->key)) == NULL)
+		return (false);
+	answer->status = CACHE_HIT;
+	switch (policy_judge(&e->life, clock_wall_ms())) {
+	case FORGET:
+		entry_unref(e);
+		return (false);
+	case USE_STALE_AND_REFRESH:
+		answer->status = CACHE_STALE;
+		break;
+	case USE_AND_REFRESH:
+	case USE:
+		break;
+	}
+	if (!tiers_trust_memory(&c->tiers, e)) {
+		/* Redis can say more.  Without it, stale is the best there is. */
+		if (redis_tier_is_usable(c->tiers.redis)) {
+			entry_unref(e);
+			return (false);
+		}
+		answer->status = CACHE_STALE;
+	}
+	answer->result = R_OK;
+	answer->tier = CACHE_MEMORY;
+	answer->stored = answer->collapsed = false;
+	answer->retry_ms = 0;
+	answer->entry = e;
+	if (answer->status == CACHE_STALE ||
+	    policy_judge(&e->life, clock_wall_ms()) != USE)
+		flight_refresh(c->flights, q);
+	if (c->tiers.verbose)
+		log_info("[Cache] %s %.*s",
+			 answer->status == CACHE_HIT ? "HIT" : "STALE",
+			 BYTES_ARG(q->key));
+	return (true);
+}
+
+/* A question that looks in Redis by itself, because memory may not answer it and
+ * another's lookup may have begun too early. */
+struct lookup {
+	struct cache *cache;
+	struct cache_query query;
+	cache_done *done;
+	void *arg;
+	char room[];
+};
+
+static void
+looked_up(void *arg, enum result r, struct entry *e)
+{
+	struct cache_answer a = { .result = R_OK,
+				  .status = CACHE_HIT,
+				  .tier = CACHE_REDIS,
+				  .entry = e };
+	struct lookup *l = arg;
+	struct cache *c = l->cache;
+	enum verdict verdict = FORGET;
+
+	if (r == R_OK) {
+		verdict = policy_judge(&e->life, clock_wall_ms());
+		if (invalidation_keep(c->tiers.invalidation, e) != R_OK)
+			verdict = FORGET;
+	}
+	if (verdict == FORGET) {
+		if (r == R_OK)
+			entry_unref(e);
+		flight_join(c->flights, &l->query, l->done, l->arg);
+	} else {
+		if (verdict == USE_STALE_AND_REFRESH)
+			a.status = CACHE_STALE;
+		if (verdict != USE)
+			flight_refresh(c->flights, &l->query);
+		l->done(l->arg, &a);
+	}
+	free(l);
+}
+
+static bool
+look_in_redis(struct cache *c, const struct cache_query *q, cache_done *done,
+	      void *arg)
+{
+	struct lookup *l = mem_alloc(sizeof(*l) + q->key.len + q->log_key.len +
+				     q->arguments.len);
+	char *at;
+
+	if (l == NULL)
+		return (false);
+	*l = (struct lookup){ c, *q, done, arg };
+	at = l->room;
+	l->query.key.at = memcpy(at, q->key.at, q->key.len);
+	at += q->key.len;
+	l->query.log_key.at = memcpy(at, q->log_key.at, q->log_key.len);
+	at += q->log_key.len;
+	l->query.arguments.at =
+		memcpy(at, q->arguments.at, q->arguments.len);
+	if (redis_tier_get(c->tiers.redis, q->key, looked_up, l) == R_OK)
+		return (true);
+	free(l);
+	return (false);
+}
+
+void
+cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
+	    void *arg)
+{
+	struct cache_query query = *q;
+	const struct tiers *t = &c->tiers;
+
+	/* Two loads, should the first holder die, and its lease. */
+	if (query.deadline_ms == 0)
+		query.deadline_ms = clock_monotonic_ms() +
+				    2 * t->load_timeout_ms + LEASE_MS;
+	if (query.policy->ttl_ms == 0) {
+		flight_bypass(c->flights, &query, done, arg);
+		return;
+	}
+	if (query.demand == CACHE_USUAL && redis_tier_is_usable(t->redis) &&
+	    (!t->near_cache || !invalidation_is_current(t->invalidation)) &&
+	    look_in_redis(c, &query, done, arg))
+		return;
+	flight_join(c->flights, &query, done, arg);
+}
+
+struct rendezvous {
+	struct lock lock;
+	struct signal there;
+	bool done;
+	struct cache_answer answer;
+};
+
+static void
+meet(void *arg, const struct cache_answer *answer)
+{
+	struct rendezvous *r = arg;
+
+	lock_take(&r->lock);
+	r->answer = *answer;
+	r->done = true;
+	signal_wake_one(&r->there);
+	lock_give(&r->lock);
+}
+
+void
+cache_wait(struct cache *c, const struct cache_query *q,
+	   struct cache_answer *answer)
+{
+	struct rendezvous r = { .done = false };
+
+	lock_init(&r.lock, LOCK_RENDEZVOUS);
+	signal_init(&r.there);
+	cache_fetch(c, q, meet, &r);
+	lock_take(&r.lock);
+	while (!r.done) /* cache_fetch() keeps the deadline */
+		signal_wait(&r.there, &r.lock, INT64_MAX);
+	lock_give(&r.lock);
+	signal_fini(&r.there);
+	lock_fini(&r.lock);
+	*answer = r.answer;
+}
+
+struct job {
+	struct cache *cache;
+	void (*run)(void *arg);
+	void *arg;
+};
+
+static void
+run_job(void *arg)
+{
+	struct job job = *(struct job *)arg;
+
+	free(arg);
+	job.run(job.arg);
+	atomic_fetch_sub(&job.cache->jobs, 1);
+}
+
+enum result
+cache_run(struct cache *c, void (*run)(void *arg), void *arg)
+{
+	struct job *job;
+	enum result r = R_BUSY;
+
+	if (atomic_fetch_add(&c->jobs, 1) < JOBS_MOST) {
+		r = R_NO_MEMORY;
+		if ((job = mem_alloc(sizeof(*job))) != NULL) {
+			*job = (struct job){ c, run, arg };
+			r = pool_submit(c->tiers.loaders, run_job, job);
+			if (r != R_OK)
+				free(job);
+		}
+	}
+	if (r != R_OK)
+		atomic_fetch_sub(&c->jobs, 1);
+	return (r);
+}
+
+enum result
+cache_catch_up(struct cache *c)
+{
+	return (invalidation_catch_up(c->tiers.invalidation,
+				      clock_monotonic_ms() +
+					      c->tiers.load_timeout_ms));
+}
+
+enum result
+cache_invalidate(struct cache *c, struct bytes scope, bool soft)
+{
+	const struct postgres_value values[] = {
+		{ scope, PG_TEXT },
+		{ soft ? BYTES("t") : BYTES("f"), PG_TEXT },
+	};
+	enum result r = postgres_run(c->tiers.pg, 0,
+				     "SELECT cache_invalidate(ARRAY[$1], "
+				     "$2::boolean)",
+				     values, 2);
+
+	return (r != R_OK ? r : cache_catch_up(c));
+}
+
+void
+cache_user_hash(const struct cache *c, struct bytes user, char out[static 17])
+{
+	scope_user_hash(buf_bytes(&c->secret), user, out);
+}

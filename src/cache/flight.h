@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FLIGHT_H
+#define FLIGHT_H
+
+#include "../base/pool.h"
+#include "../base/timer.h"
+#include "cache.h"
+#include "invalidation.h"
+#include "lease.h"
+#include "memory.h"
+#include "redis_tier.h"
+
+/*
+ * flight: single flight.  All who ask for a key that is not in memory wait on one
+ * flight, which looks in the lower tiers, and, if need be, runs the one load.
+ *
+ *	start	memory once more, then Redis (without waiting)
+ *	work	on a loader thread: the lease, then PostgreSQL, then the load
+ *	store	Redis, PostgreSQL, memory; then give the lease back and answer
+ *
+ * Who loses the lease polls it and starts again when it is free; no thread waits.
+ * A flight that failed stays for a while, and answers with its failure at once.
+ *
+ * An answer may be as old as the step that found it.  So a waiter that joined after that
+ * step began gets it only if the tiers accepted it, or else the flight starts anew for those.
+ */
+struct flights;
+
+/* What flights work with; lives as long as they do. */
+struct tiers {
+	struct memory *memory;
+	struct redis_tier *redis; /* NULL: off */
+	struct postgres *pg;
+	struct invalidation *invalidation;
+	struct leases *leases;
+	struct pool *loaders;
+	struct timers *timers;
+	bool near_cache;
+	bool verbose;
+	int64_t load_timeout_ms;
+};
+
+/* May what memory holds be used without asking Redis? */
+bool tiers_trust_memory(const struct tiers *t, const struct entry *e);
+
+struct flights *flights_new(const struct tiers *tiers, unsigned most);
+void flights_free(struct flights *f); /* none may be under way */
+
+/* Wait on the key's flight, starting one if there is none. */
+void flight_join(struct flights *fs, const struct cache_query *q, cache_done *done, void *arg);
+
+/* Start a flight that nobody waits for, unless one is under way. */
+void flight_refresh(struct flights *fs, const struct cache_query *q);
+
+/* Load for this one asker and keep nothing. */
+void flight_bypass(struct flights *fs, const struct cache_query *q, cache_done *done, void *arg);
+
+/* Let no flight poll or linger any more; true once none is under way, false at the deadline. */
+bool flights_stop(struct flights *fs, int64_t deadline_ms);
+
+#endif

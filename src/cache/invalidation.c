@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+#include "invalidation.h"
+
+#include "../base/alloc.h"
+#include "../base/clock.h"
+#include "../base/lock.h"
+#include "../base/log.h"
+#include "../base/thread.h"
+#include "postgres_tier.h"
+#include "scope.h"
+#include "scope_table.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define BATCH 1000	   /* records read at a time */
+#define LOOK_AGAIN_MS 2000 /* without a doorbell */
+#define RECONNECT_MS 500
+#define SCOPES_REMEMBERED 100000
+
+struct invalidation {
+	struct invalidation_options options;
+	struct postgres_listener *listener; /* the thread's own, as is retry_at_ms */
+	int64_t retry_at_ms;
+	_Atomic int64_t position;
+	_Atomic int64_t read_at_ms; /* when the log was last read to its end */
+	int wake_fd;
+	pthread_t thread;
+
+	struct lock lock;
+	struct signal looked;
+	struct scope_table *scopes; /* from here on under the lock */
+	uint64_t asked, answered;   /* catch-ups */
+	enum result outcome;	    /* of the look that answered */
+	bool stopping;
+};
+
+/* Records as read, with the users in their scopes hashed. */
+struct batch {
+	struct redis_tier_record records[BATCH];
+	unsigned count;
+	struct buf text;
+};
+
+static enum result
+read_batch(struct invalidation *v, int64_t after, struct batch *b)
+{
+	struct postgres_value values[2];
+	struct postgres_rows *rows = NULL;
+	size_t starts[BATCH + 1];
+	char from[24], most[24];
+	enum result r;
+	unsigned i;
+
+	snprintf(from, sizeof(from), "%lld", (long long)after);
+	snprintf(most, sizeof(most), "%d", BATCH - 1);
+	values[0] = (struct postgres_value){ bytes_of(from), PG_TEXT };
+	values[1] = (struct postgres_value){ bytes_of(most), PG_TEXT };
+	b->count = 0;
+	buf_clear(&b->text);
+	r = postgres_query(v->options.pg, 0,
+			   "SELECT at_position, scope, soft "
+			   "FROM cache_log_read($1::bigint, $2::integer)",
+			   values, 2, &rows);
+	if (r != R_OK)
+		return (r);
+	for (i = 0; i < postgres_count(rows) && i < BATCH; i++) {
+		b->records[i].position = postgres_get_int(rows, i, 0);
+		b->records[i].soft = postgres_get(rows, i, 2).at[0] == 't';
+		starts[i] = b->text.len;
+		scope_hash_user(v->options.user_secret,
+				postgres_get(rows, i, 1), &b->text);
+	}
+	starts[i] = b->text.len;
+	postgres_rows_free(rows);
+	if (buf_error(&b->text) != R_OK)
+		return (buf_error(&b->text));
+	b->count = i;
+	while (i-- > 0)
+		b->records[i].scope = (struct bytes){ b->text.at + starts[i],
+						      starts[i + 1] - starts[i] };
+	return (R_OK);
+}
+
+/* The table first, memory second: see invalidation_keep(). */
+static void
+apply_to_memory(struct invalidation *v, const struct batch *b)
+{
+	const struct redis_tier_record *record;
+	enum memory_drop how;
+	unsigned i;
+
+	lock_take(&v->lock);
+	for (i = 0; i < b->count; i++)
+		scope_table_add(v->scopes, b->records[i].scope,
+				b->records[i].position);
+	lock_give(&v->lock);
+	for (i = 0; i < b->count; i++) {
+		record = &b->records[i];
+		how = record->soft ? MEMORY_DROP_SOFT : MEMORY_DROP_HARD;
+		if (scope_is_prefix(record->scope))
+			memory_drop_prefix(v->options.memory,
+					   scope_prefix(record->scope),
+					   record->position, how);
+		else
+			memory_drop_key(v->options.memory, record->scope,
+					record->position, how);
+		if (v->options.verbose)
+			log_info("[Cache] INVALIDATE %.*s",
+				 BYTES_ARG(record->scope));
+	}
+}
+
+/* Tell Redis all that it does not know yet, up to `to`; `b` holds the records
+ * after `from`.  A Redis that lost some is told of those first. */
+static enum result
+tell_redis(struct invalidation *v, int64_t from, int64_t to,
+	   const struct batch *b, struct batch *older)
+{
+	struct redis_tier *redis = v->options.redis;
+	int64_t knows = from, before;
+	enum result r;
+
+	r = redis_tier_push(redis, from, to, b->records, b->count, &knows);
+	while (r == R_OK && knows < to) {
+		before = knows;
+		if ((r = read_batch(v, before, older)) != R_OK ||
+		    older->count == 0)
+			break;
+		r = redis_tier_push(redis, before,
+				    older->records[older->count - 1].position,
+				    older->records, older->count, &knows);
+		if (r == R_OK && knows <= before)
+			return (R_BAD_ANSWER);
+	}
+	return (r);
+}
+
+/* The first look: what memory got before we knew where the log is was checked by
+ * the tier it came from, but nobody told us of records since. */
+static enum result
+find_position(struct invalidation *v, struct batch *b)
+{
+	int64_t position;
+	enum result r = postgres_tier_position(v->options.pg, &position);
+
+	if (r != R_OK)
+		return (r);
+	b->records[0] = (struct redis_tier_record){ position, BYTES("*"), false };
+	b->count = 1;
+	apply_to_memory(v, b);
+	atomic_store(&v->position, position);
+	return (R_OK);
+}
+
+/* Read the log to its end and pass it on. */
+static enum result
+look(struct invalidation *v, struct batch *b, struct batch *older)
+{
+	int64_t began, from, to;
+	enum result r;
+
+	if (atomic_load(&v->position) < 0 && (r = find_position(v, b)) != R_OK)
+		return (r);
+	do {
+		began = clock_monotonic_ms();
+		from = to = atomic_load(&v->position);
+		if ((r = read_batch(v, from, b)) != R_OK)
+			return (r);
+		if (b->count > 0)
+			to = b->records[b->count - 1].position;
+		if (v->options.redis != NULL)
+			redis_tier_expect(v->options.redis, to);
+		/* A Redis that cannot be told is not believed meanwhile. */
+		if (redis_tier_is_usable(v->options.redis) &&
+		    tell_redis(v, from, to, b, older) != R_OK)
+			log_debug("invalidation: Redis was not told");
+		apply_to_memory(v, b);
+		atomic_store(&v->position, to);
+		atomic_store(&v->read_at_ms, began);
+	} while (b->count >= BATCH - 1);
+	return (R_OK);
+}
+
+static void
+wait_for_news(struct invalidation *v)
+{
+	int64_t deadline = clock_monotonic_ms() + LOOK_AGAIN_MS;
+	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
+	uint64_t drained;
+
+	if (v->listener == NULL) {
+		if (poll(&wake, 1, RECONNECT_MS) > 0)
+			(void)!read(v->wake_fd, &drained, sizeof(drained));
+		return;
+	}
+	if (postgres_wait(v->listener, deadline, v->wake_fd) ==
+	    R_UNAVAILABLE) {
+		postgres_listener_free(v->listener);
+		v->listener = NULL;
+		log_warn("invalidation: lost the connection that listens");
+	}
+}
+
+static void
+ensure_listener(struct invalidation *v)
+{
+	int64_t now = clock_monotonic_ms();
+
+	if (v->listener != NULL || now < v->retry_at_ms)
+		return;
+	v->retry_at_ms = now + RECONNECT_MS;
+	if (postgres_listen(&v->options.listen, "warmfront_log",
+			    &v->listener) != R_OK)
+		v->listener = NULL;
+}
+
+static void *
+follow(void *arg)
+{
+	struct invalidation *v = arg;
+	struct batch *batches = mem_alloc(2 * sizeof(*batches));
+	uint64_t asked;
+	enum result r;
+	bool stopping = batches == NULL;
+
+	while (!stopping) {
+		ensure_listener(v); /* first, so that no record falls between */
+		lock_take(&v->lock);
+		asked = v->asked;
+		lock_give(&v->lock);
+		r = look(v, &batches[0], &batches[1]);
+		lock_take(&v->lock);
+		v->answered = asked;
+		v->outcome = r;
+		signal_wake_all(&v->looked);
+		stopping = v->stopping;
+		lock_give(&v->lock);
+		if (!stopping)
+			wait_for_news(v);
+	}
+	if (batches != NULL) {
+		buf_fini(&batches[0].text);
+		buf_fini(&batches[1].text);
+	}
+	free(batches);
+	return (NULL);
+}
+
+struct invalidation *
+invalidation_new(const struct invalidation_options *options)
+{
+	struct invalidation *v = mem_alloc(sizeof(*v));
+
+	if (v == NULL)
+		return (NULL);
+	v->options = *options;
+	v->position = -1;
+	v->read_at_ms = clock_monotonic_ms();
+	v->scopes = scope_table_new(SCOPES_REMEMBERED);
+	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (v->scopes == NULL || v->wake_fd < 0)
+		goto fail;
+	lock_init(&v->lock, LOCK_INVALIDATION);
+	signal_init(&v->looked);
+	if (thread_start("invalidation", follow, v, &v->thread) != R_OK)
+		goto fail;
+	return (v);
+fail:
+	scope_table_free(v->scopes);
+	if (v->wake_fd >= 0)
+		close(v->wake_fd);
+	free(v);
+	return (NULL);
+}
+
+void
+invalidation_free(struct invalidation *v)
+{
+	if (v == NULL)
+		return;
+	lock_take(&v->lock);
+	v->stopping = true;
+	lock_give(&v->lock);
+	invalidation_wake(v);
+	pthread_join(v->thread, NULL);
+	postgres_listener_free(v->listener);
+	signal_fini(&v->looked);
+	lock_fini(&v->lock);
+	scope_table_free(v->scopes);
+	close(v->wake_fd);
+	free(v);
+}
+
+int64_t
+invalidation_position(struct invalidation *v)
+{
+	return (atomic_load(&v->position));
+}
+
+bool
+invalidation_is_current(struct invalidation *v)
+{
+	return (clock_monotonic_ms() - atomic_load(&v->read_at_ms) <
+		v->options.lag_limit_ms);
+}
+
+void
+invalidation_wake(struct invalidation *v)
+{
+	uint64_t one = 1;
+
+	(void)!write(v->wake_fd, &one, sizeof(one));
+}
+
+enum result
+invalidation_catch_up(struct invalidation *v, int64_t deadline_ms)
+{
+	enum result r = R_TIMEOUT;
+	uint64_t mine;
+
+	lock_take(&v->lock);
+	mine = ++v->asked;
+	invalidation_wake(v);
+	while (v->answered < mine && clock_monotonic_ms() < deadline_ms)
+		signal_wait(&v->looked, &v->lock, deadline_ms);
+	if (v->answered >= mine)
+		r = v->outcome;
+	lock_give(&v->lock);
+	return (r);
+}
+
+bool
+invalidation_allows(struct invalidation *v, const struct entry *e)
+{
+	bool newer;
+
+	lock_take(&v->lock);
+	newer = scope_table_is_newer(v->scopes, e->key, e->fence);
+	lock_give(&v->lock);
+	return (!newer);
+}
+
+bool
+invalidation_vouches(struct invalidation *v, const struct entry *e)
+{
+	return (clock_wall_ms() - e->life.loaded_at_ms <
+		v->options.lag_limit_ms);
+}
+
+enum result
+invalidation_keep(struct invalidation *v, struct entry *e)
+{
+	/*
+	 * In first, then look: a record that comes between is in the table
+	 * before it drops what memory has, so either we see it or it sees us.
+	 */
+	memory_put(v->options.memory, e);
+	if (invalidation_allows(v, e))
+		return (R_OK);
+	memory_drop_key(v->options.memory, e->key, e->fence + 1,
+			MEMORY_DROP_HARD);
+	return (R_CONFLICT);
+}

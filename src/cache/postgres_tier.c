@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "postgres_tier.h"
+
+#include "../base/buf.h"
+#include "../base/clock.h"
+#include "scope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A number as a statement's parameter. */
+struct number {
+	char text[24];
+};
+
+static struct postgres_value
+text_value(struct bytes text)
+{
+	return ((struct postgres_value){ .text = text, .kind = PG_TEXT });
+}
+
+static struct postgres_value
+int_value(struct number *room, int64_t value)
+{
+	snprintf(room->text, sizeof(room->text), "%lld", (long long)value);
+	return (text_value(bytes_of(room->text)));
+}
+
+/* Append `text` as an element of an array literal. */
+static void
+add_element(struct buf *array, struct bytes text)
+{
+	size_t i;
+
+	buf_str(array, array->len > 1 ? ",\"" : "\"");
+	for (i = 0; i < text.len; i++) {
+		if (text.at[i] == '"' || text.at[i] == '\\')
+			buf_char(array, '\\');
+		buf_char(array, text.at[i]);
+	}
+	buf_char(array, '"');
+}
+
+/* All scopes that match the key under either of its names, as a text[] literal. */
+static enum result
+scope_array(struct bytes key, struct bytes log_key, struct buf *array)
+{
+	const struct bytes names[] = { key, log_key };
+	struct buf list = { 0 };
+	struct bytes rest;
+	enum result r;
+	unsigned i;
+
+	buf_char(array, '{');
+	for (i = 0; i < 2; i++) {
+		if (i == 1 && bytes_equal(key, log_key))
+			break;
+		if (scope_list(names[i], &list) == 0) {
+			buf_fini(&list);
+			return (R_INVALID);
+		}
+	}
+	for (rest = buf_bytes(&list); rest.len > 0;)
+		add_element(array, bytes_cut(&rest, '\0'));
+	buf_char(array, '}');
+	r = buf_error(&list) != R_OK ? buf_error(&list) : buf_error(array);
+	buf_fini(&list);
+	return (r);
+}
+
+enum result
+postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
+		  struct entry **out)
+{
+	/* A record without a position was committed after any fence was read. */
+	static const char sql[] =
+		"WITH newer AS (SELECT coalesce(max(coalesce(position, "
+		"9223372036854775807)) FILTER (WHERE NOT soft), 0) AS hard, "
+		"coalesce(max(coalesce(position, 9223372036854775807)) "
+		"FILTER (WHERE soft), 0) AS soft "
+		"FROM cache_invalidations WHERE scope = ANY ($2::text[])), "
+		"used AS (UPDATE cache_entries SET used_at = now() "
+		"WHERE cache_key = $1 AND used_at < now() - interval '1 minute') "
+		"SELECT e.wire, e.fence < n.soft FROM cache_entries e, newer n "
+		"WHERE e.cache_key = $1 AND e.expires_at > now() "
+		"AND e.fence >= n.hard";
+	struct postgres_value values[2];
+	struct postgres_rows *rows = NULL;
+	struct buf scopes = { 0 };
+	enum result r;
+
+	if ((r = scope_array(key, log_key, &scopes)) != R_OK)
+		goto out;
+	values[0] = text_value(key);
+	values[1] = text_value(buf_bytes(&scopes));
+	if ((r = postgres_query(pg, 0, sql, values, 2, &rows)) != R_OK)
+		goto out;
+	if (postgres_count(rows) == 0) {
+		r = R_NOT_FOUND;
+		goto out;
+	}
+	r = entry_decode(postgres_get(rows, 0, 0), key, out);
+	if (r == R_OK && bytes_equal(postgres_get(rows, 0, 1), BYTES("t")))
+		lifetime_expire(&(*out)->life, clock_wall_ms());
+out:
+	postgres_rows_free(rows);
+	buf_fini(&scopes);
+	return (r);
+}
+
+/* One row, one column, true or false. */
+static enum result
+ask(struct postgres *pg, const char *sql, const struct postgres_value *values,
+    unsigned n_values, bool *yes)
+{
+	struct postgres_rows *rows;
+	enum result r = postgres_query(pg, 0, sql, values, n_values, &rows);
+
+	if (r != R_OK)
+		return (r);
+	*yes = postgres_count(rows) == 1 &&
+	       bytes_equal(postgres_get(rows, 0, 0), BYTES("t"));
+	postgres_rows_free(rows);
+	return (R_OK);
+}
+
+enum result
+postgres_tier_put(struct postgres *pg, const struct entry *e,
+		  struct bytes log_key)
+{
+	static const char sql[] =
+		"SELECT cache_store($1, $2::text[], $3, $4::integer, $5::integer, "
+		"$6::bigint, $7::bigint, $8::bigint, $9::bigint)";
+	struct buf scopes = { 0 }, wire = { 0 };
+	struct postgres_value values[9];
+	struct number n[6];
+	bool stored;
+	size_t body_at;
+	enum result r;
+
+	if ((r = scope_array(e->key, log_key, &scopes)) != R_OK)
+		goto out;
+	entry_encode(e, &wire);
+	if ((r = buf_error(&wire)) != R_OK)
+		goto out;
+	body_at = wire.len - e->gzip.len - e->body.len; /* see entry.h */
+	values[0] = text_value(e->key);
+	values[1] = text_value(buf_bytes(&scopes));
+	values[2] = (struct postgres_value){ buf_bytes(&wire), PG_BYTEA };
+	values[3] = int_value(&n[0], (int64_t)body_at + 1);
+	values[4] = int_value(&n[1], (int64_t)e->body.len);
+	values[5] = int_value(&n[2], e->fence);
+	values[6] = int_value(&n[3], e->life.loaded_at_ms);
+	values[7] = int_value(&n[4], e->life.fresh_until_ms);
+	values[8] = int_value(&n[5], e->life.stale_until_ms);
+	r = ask(pg, sql, values, 9, &stored);
+	if (r == R_OK && !stored)
+		r = R_CONFLICT;
+out:
+	buf_fini(&wire);
+	buf_fini(&scopes);
+	return (r);
+}
+
+enum result
+postgres_tier_position(struct postgres *pg, int64_t *position)
+{
+	struct postgres_rows *rows;
+	enum result r = postgres_query(pg, 0, "SELECT cache_log_position()",
+				       NULL, 0, &rows);
+
+	if (r != R_OK)
+		return (r);
+	*position = postgres_get_int(rows, 0, 0);
+	postgres_rows_free(rows);
+	return (R_OK);
+}
+
+enum result
+postgres_tier_lease_take(struct postgres *pg, struct bytes key,
+			 const char *holder, int64_t for_ms,
+			 struct lease_state *state)
+{
+	struct postgres_value values[3];
+	struct postgres_rows *rows;
+	struct number n;
+	enum result r;
+	int64_t failure;
+
+	values[0] = text_value(key);
+	values[1] = text_value(bytes_of(holder));
+	values[2] = int_value(&n, for_ms);
+	r = postgres_query(pg, 0,
+			   "SELECT won, left_by_failure, left_ms "
+			   "FROM cache_lease_take($1, $2, $3::integer)",
+			   values, 3, &rows);
+	if (r != R_OK)
+		return (r);
+	failure = postgres_get_int(rows, 0, 1);
+	state->failure = R_OK;
+	state->left_ms = postgres_get_int(rows, 0, 2);
+	if (bytes_equal(postgres_get(rows, 0, 0), BYTES("t"))) {
+		state->outcome = LEASE_WON;
+	} else if (!postgres_is_null(rows, 0, 1) && failure > R_OK &&
+		   failure < R_COUNT_) {
+		state->outcome = LEASE_FAILED;
+		state->failure = (enum result)failure;
+	} else {
+		state->outcome = LEASE_HELD;
+	}
+	postgres_rows_free(rows);
+	return (R_OK);
+}
+
+enum result
+postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
+			 const char *holder, int64_t for_ms,
+			 enum result failure)
+{
+	struct postgres_value values[4];
+	struct number n[2];
+
+	values[0] = text_value(key);
+	values[1] = text_value(bytes_of(holder));
+	values[2] = int_value(&n[0], for_ms);
+	values[3] = int_value(&n[1], failure);
+	return (postgres_run(pg, 0,
+			     "UPDATE cache_leases SET "
+			     "failure = nullif($4::integer, 0), "
+			     "expires_at = clock_timestamp() "
+			     "+ $3::integer * interval '1 ms' "
+			     "WHERE cache_key = $1 AND holder = $2",
+			     values, 4));
+}
+
+enum result
+postgres_tier_lease_give(struct postgres *pg, struct bytes key,
+			 const char *holder)
+{
+	const struct postgres_value values[] = {
+		text_value(key), text_value(bytes_of(holder)) };
+
+	return (postgres_run(pg, 0,
+			     "DELETE FROM cache_leases "
+			     "WHERE cache_key = $1 AND holder = $2 "
+			     "AND failure IS NULL",
+			     values, 2));
+}
+
+enum result
+postgres_tier_clean(struct postgres *pg, int64_t max_bytes, int64_t keep_log_ms,
+		    int64_t *removed)
+{
+	/* The lock ends with the statement's transaction, which PgBouncer keeps whole. */
+	static const char sql[] =
+		"SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('warmfront clean')) "
+		"THEN cleanup_expired_cache() + cache_shrink($1::bigint) "
+		"+ 0 * cache_log_prune($2::bigint * interval '1 ms') "
+		"ELSE 0 END";
+	struct postgres_value values[2];
+	struct postgres_rows *rows;
+	struct number n[2];
+	enum result r;
+
+	values[0] = int_value(&n[0], max_bytes);
+	values[1] = int_value(&n[1], keep_log_ms);
+	if ((r = postgres_query(pg, 0, sql, values, 2, &rows)) != R_OK)
+		return (r);
+	*removed = postgres_get_int(rows, 0, 0);
+	postgres_rows_free(rows);
+	return (R_OK);
+}

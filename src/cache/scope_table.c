@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "scope_table.h"
+
+#include "../base/alloc.h"
+#include "../base/map.h"
+#include "scope.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct scope_table {
+	struct map *scopes;
+	size_t most;
+	int64_t floor;
+};
+
+struct scope_item {
+	int64_t position;
+	struct bytes scope;
+	char room[];
+};
+
+struct scope_table *
+scope_table_new(size_t most)
+{
+	struct scope_table *t = mem_alloc(sizeof(*t));
+
+	if (t == NULL || (t->scopes = map_new()) == NULL) {
+		free(t);
+		return (NULL);
+	}
+	t->most = most;
+	return (t);
+}
+
+static void
+forget_all(struct scope_table *t)
+{
+	struct scope_item *item;
+	size_t cursor = 0;
+
+	while ((item = map_next(t->scopes, &cursor)) != NULL) {
+		map_remove(t->scopes, item->scope);
+		free(item);
+	}
+}
+
+void
+scope_table_free(struct scope_table *t)
+{
+	if (t == NULL)
+		return;
+	forget_all(t);
+	map_free(t->scopes);
+	free(t);
+}
+
+void
+scope_table_add(struct scope_table *t, struct bytes scope, int64_t position)
+{
+	struct scope_item *item = map_get(t->scopes, scope);
+
+	if (item != NULL) {
+		if (item->position < position)
+			item->position = position;
+		return;
+	}
+	if (map_count(t->scopes) < t->most &&
+	    (item = mem_alloc(sizeof(*item) + scope.len)) != NULL) {
+		memcpy(item->room, scope.at, scope.len);
+		item->scope = (struct bytes){ item->room, scope.len };
+		item->position = position;
+		if (map_put(t->scopes, item->scope, item) == R_OK)
+			return;
+		free(item);
+	}
+	forget_all(t);
+	t->floor = position;
+}
+
+bool
+scope_table_is_newer(struct scope_table *t, struct bytes key, int64_t fence)
+{
+	struct buf list = { 0 };
+	const struct scope_item *item;
+	struct bytes rest;
+	bool newer = fence < t->floor;
+
+	/* A key we cannot take apart is not kept either. */
+	if (!newer && (scope_list(key, &list) == 0 || list.error != R_OK))
+		newer = true;
+	for (rest = buf_bytes(&list); !newer && rest.len > 0;) {
+		item = map_get(t->scopes, bytes_cut(&rest, '\0'));
+		newer = item != NULL && item->position > fence;
+	}
+	buf_fini(&list);
+	return (newer);
+}
