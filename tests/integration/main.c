@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../harness/scratch.h"
 #include "../runner.h"
 
 #include <stddef.h>
@@ -17,5 +18,10 @@ static const struct runner_suite suites[] = {
 int
 main(int argc, char **argv)
 {
-	return (runner_main(argc, argv, suites));
+	int status;
+
+	harness_begin();
+	status = runner_main(argc, argv, suites);
+	harness_end(status);
+	return (status);
 }
