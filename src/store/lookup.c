@@ -113,7 +113,8 @@ lookup_fd(const struct lookup *l)
 }
 
 enum result
-lookup_result(struct lookup *l, const struct addrinfo **out, const char **problem)
+lookup_result(struct lookup *l, const struct addrinfo **out,
+	      const char **problem)
 {
 	if (!atomic_load(&l->ended))
 		return (R_BUSY);

@@ -14,14 +14,16 @@ struct addrinfo;
 struct lookup;
 
 /* For a stream socket.  `*out` is set on R_OK only. */
-MUST_USE enum result lookup_start(const char *host, const char *port, struct lookup **out);
+MUST_USE enum result lookup_start(const char *host, const char *port,
+				  struct lookup **out);
 
 /* Readable when the lookup has ended. */
 int lookup_fd(const struct lookup *l);
 
 /* R_BUSY: not yet.  R_OK: `*out` is the list, owned by the lookup.
  * R_UNAVAILABLE: `*problem` is why, a static text. */
-MUST_USE enum result lookup_result(struct lookup *l, const struct addrinfo **out,
+MUST_USE enum result lookup_result(struct lookup *l,
+				   const struct addrinfo **out,
 				   const char **problem);
 
 void lookup_drop(struct lookup *l); /* at any time; NULL is allowed */

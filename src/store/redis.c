@@ -36,16 +36,16 @@ struct redis {
 	bool sleeping; /* the thread waits in poll(2): wake it */
 	bool stopping;
 
-	atomic_uint pending;	   /* commands accepted and not yet answered */
-	atomic_bool healthy;	   /* the breaker is closed: no need to ask it */
+	atomic_uint pending; /* commands accepted and not yet answered */
+	atomic_bool healthy; /* the breaker is closed: no need to ask it */
 	atomic_llong error_log_ms; /* when an error reply may be logged again */
 
 	/* The I/O thread's own. */
 	struct redis_link *link;
 	bool owes_report; /* the breaker let a connection through and waits for the outcome */
-	bool proven;	  /* the connection there is has answered a command */
-	bool announced;	  /* `connected` was called for it */
-	char said[256];	  /* the problem in the log; empty: none */
+	bool proven;	/* the connection there is has answered a command */
+	bool announced; /* `connected` was called for it */
+	char said[256]; /* the problem in the log; empty: none */
 };
 
 static void
@@ -90,7 +90,7 @@ note_failure(struct redis *r, bool had_commands)
 
 static void
 deliver(void *owner, struct redis_command *c, enum result result,
-    const struct redis_reply *reply)
+	const struct redis_reply *reply)
 {
 	struct redis *r = owner;
 
@@ -173,7 +173,8 @@ wait_for_events(struct redis *r, enum next next)
 	if (fds[1].fd >= 0)
 		fds[1].events = redis_link_events(r->link);
 	if (next == SLEEP)
-		timeout = deadline_ms == INT64_MAX ? -1 : clock_left_ms(deadline_ms);
+		timeout = deadline_ms == INT64_MAX ? -1
+						   : clock_left_ms(deadline_ms);
 	if (poll(fds, 2, timeout) > 0 && fds[0].revents != 0)
 		(void)eventfd_read(r->wake_fd, &count);
 }
@@ -304,7 +305,8 @@ enqueue(struct redis *r, struct redis_command *c)
 }
 
 enum result
-redis_send(struct redis *r, const struct bytes *argv, unsigned argc, redis_done *done, void *arg)
+redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_done *done, void *arg)
 {
 	bool probe = !atomic_load(&r->healthy);
 	struct redis_command *c;
@@ -347,13 +349,15 @@ struct call {
 static void
 log_error_reply(struct redis *r, struct bytes text)
 {
-	long long now = clock_monotonic_ms(), due = atomic_load(&r->error_log_ms);
+	long long now = clock_monotonic_ms(),
+		  due = atomic_load(&r->error_log_ms);
 
 	if (now < due ||
-	    !atomic_compare_exchange_strong(&r->error_log_ms, &due, now + ERROR_LOG_EVERY_MS))
+	    !atomic_compare_exchange_strong(&r->error_log_ms, &due,
+					    now + ERROR_LOG_EVERY_MS))
 		return;
 	log_warn("redis: %s: error reply: %.*s", r->url.shown,
-	    (int)(text.len < 200 ? text.len : 200), text.at);
+		 (int)(text.len < 200 ? text.len : 200), text.at);
 }
 
 static void
@@ -377,7 +381,8 @@ end_call(void *arg, enum result result, const struct redis_reply *reply)
 }
 
 enum result
-redis_call(struct redis *r, const struct bytes *argv, unsigned argc, redis_take *take, void *arg)
+redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_take *take, void *arg)
 {
 	struct call call = { .redis = r, .take = take, .arg = arg };
 	enum result result;

@@ -27,24 +27,28 @@ struct redis_options {
 	const char *url; /* redis://, rediss://, unix:// */
 	int64_t timeout_ms;
 	int64_t connect_timeout_ms; /* TCP, TLS handshake, AUTH and SELECT together */
-	unsigned queue_limit;	    /* commands waiting or in flight; more are R_BUSY */
-	void (*connected)(void *arg); /* optional: after each new connection, on the I/O thread */
+	unsigned
+		queue_limit; /* commands waiting or in flight; more are R_BUSY */
+	void (*connected)(
+		void *arg); /* optional: after each new connection, on the I/O thread */
 	void *arg;
 };
 
 /* Checks the URL only (R_INVALID); connects when first used. */
-MUST_USE enum result redis_new(const struct redis_options *options, struct redis **out);
-void redis_free(struct redis *r); /* fails what is in flight, joins the thread */
+MUST_USE enum result redis_new(const struct redis_options *options,
+			       struct redis **out);
+void redis_free(
+	struct redis *r); /* fails what is in flight, joins the thread */
 enum breaker_state redis_state(struct redis *r);
 
 /* Send a command; `done` is called exactly once when this returns R_OK, and never otherwise.  The arguments are copied. */
-MUST_USE enum result redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
-				redis_done *done, void *arg);
+MUST_USE enum result redis_send(struct redis *r, const struct bytes *argv,
+				unsigned argc, redis_done *done, void *arg);
 
 /* The same, waiting for the reply: for loader threads.  `take` (may be NULL) looks at the reply while it
  * lives and returns the call's result; an error reply is logged and gives R_BAD_ANSWER without asking `take`. */
 typedef enum result redis_take(void *arg, const struct redis_reply *reply);
-MUST_USE enum result redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
-				redis_take *take, void *arg);
+MUST_USE enum result redis_call(struct redis *r, const struct bytes *argv,
+				unsigned argc, redis_take *take, void *arg);
 
 #endif

@@ -25,12 +25,14 @@ struct redis_link {
 	struct redis_reader *reader;
 	enum redis_link_state state;
 	int64_t connect_deadline_ms;
-	enum greeting greetings[GREETINGS]; /* whose replies are still to come */
+	enum greeting
+		greetings[GREETINGS]; /* whose replies are still to come */
 	unsigned n_greetings, greeted;
 
 	struct redis_queue waiting; /* not a byte of them is written */
 	struct redis_queue flying;
-	struct redis_command *large; /* being written from its own bytes; flying */
+	struct redis_command
+		*large; /* being written from its own bytes; flying */
 	size_t large_done;
 	size_t out_len, out_done;
 
@@ -146,7 +148,8 @@ redis_link_open(struct redis_link *l)
 		return (drop(l, R_NO_MEMORY, "no memory"));
 	l->state = REDIS_LINK_RISING;
 	l->n_greetings = l->greeted = 0;
-	l->connect_deadline_ms = clock_monotonic_ms() + l->options.connect_timeout_ms;
+	l->connect_deadline_ms =
+		clock_monotonic_ms() + l->options.connect_timeout_ms;
 	r = redis_socket_open(l->socket);
 	if (r == R_OK || r == R_BUSY)
 		return (R_OK);
@@ -154,7 +157,8 @@ redis_link_open(struct redis_link *l)
 }
 
 static enum result
-add_greeting(struct redis_link *l, enum greeting kind, const struct bytes *argv, unsigned argc)
+add_greeting(struct redis_link *l, enum greeting kind, const struct bytes *argv,
+	     unsigned argc)
 {
 	size_t size = redis_reply_command_size(argv, argc);
 
@@ -211,9 +215,10 @@ take_greeting(struct redis_link *l, const struct redis_reply *reply)
 			text = word;
 		}
 		snprintf(l->problem, sizeof(l->problem), "%s: %.*s",
-		    kind == GREETING_AUTH ? "login refused"
-		    : kind == GREETING_SELECT ? "SELECT refused" : "not ready",
-		    (int)(text.len < 160 ? text.len : 160), text.at);
+			 kind == GREETING_AUTH	   ? "login refused"
+			 : kind == GREETING_SELECT ? "SELECT refused"
+						   : "not ready",
+			 (int)(text.len < 160 ? text.len : 160), text.at);
 		close_link(l);
 		return (R_UNAVAILABLE);
 	}
@@ -254,13 +259,15 @@ fill_out(struct redis_link *l)
 static struct bytes
 next_out(struct redis_link *l)
 {
-	if (l->out_done == l->out_len && l->large == NULL && l->state == REDIS_LINK_UP)
+	if (l->out_done == l->out_len && l->large == NULL &&
+	    l->state == REDIS_LINK_UP)
 		fill_out(l);
 	if (l->out_done < l->out_len)
-		return ((struct bytes){ l->out + l->out_done, l->out_len - l->out_done });
+		return ((struct bytes){ l->out + l->out_done,
+					l->out_len - l->out_done });
 	if (l->large != NULL)
 		return ((struct bytes){ l->large->bytes + l->large_done,
-		    l->large->size - l->large_done });
+					l->large->size - l->large_done });
 	return (BYTES_NONE);
 }
 
@@ -302,8 +309,9 @@ take_reply(struct redis_link *l, const struct redis_reply *reply)
 		/* An error that was not asked for says why the server goes away. */
 		if (reply->type == REDIS_ERROR) {
 			snprintf(l->problem, sizeof(l->problem), "%.*s",
-			    (int)(reply->text.len < 160 ? reply->text.len : 160),
-			    reply->text.at);
+				 (int)(reply->text.len < 160 ? reply->text.len
+							     : 160),
+				 reply->text.at);
 			close_link(l);
 			return (R_UNAVAILABLE);
 		}
@@ -340,7 +348,8 @@ read_some(struct redis_link *l)
 {
 	for (unsigned i = 0; i < READS_MAX; i++) {
 		size_t got = 0;
-		enum result r = redis_socket_read(l->socket, l->in, IN_BYTES, &got);
+		enum result r =
+			redis_socket_read(l->socket, l->in, IN_BYTES, &got);
 		struct bytes rest = { l->in, got };
 
 		if (r == R_BUSY)
@@ -349,7 +358,8 @@ read_some(struct redis_link *l)
 			return (drop(l, r, redis_socket_problem(l->socket)));
 		count_moved(l, got);
 		while (rest.len > 0) {
-			size_t bite = rest.len < BITE_BYTES ? rest.len : BITE_BYTES;
+			size_t bite = rest.len < BITE_BYTES ? rest.len
+							    : BITE_BYTES;
 
 			r = take_replies(l, (struct bytes){ rest.at, bite });
 			if (r != R_OK)
@@ -395,7 +405,8 @@ redis_link_work(struct redis_link *l)
 	}
 	if (r == R_OK && clock_monotonic_ms() >= redis_link_deadline_ms(l)) {
 		if (l->state == REDIS_LINK_RISING)
-			return (drop(l, R_UNAVAILABLE, "connecting took too long"));
+			return (drop(l, R_UNAVAILABLE,
+				     "connecting took too long"));
 		return (drop(l, R_TIMEOUT, "no answer in time"));
 	}
 	return (r);
@@ -413,7 +424,8 @@ redis_link_events(const struct redis_link *l)
 	bool more = l->out_done < l->out_len || l->large != NULL;
 
 	return (redis_socket_events(l->socket,
-	    more ? REDIS_SOCKET_READ_AND_WRITE : REDIS_SOCKET_READ));
+				    more ? REDIS_SOCKET_READ_AND_WRITE
+					 : REDIS_SOCKET_READ));
 }
 
 int64_t

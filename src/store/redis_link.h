@@ -25,8 +25,8 @@ struct redis_command {
 	struct redis_command *next;
 	redis_done *done;
 	void *arg;
-	int64_t due_ms;	 /* set to the deadline by the sender, monotonic */
-	bool probe;	 /* the breaker let this one through to see whether the server is back */
+	int64_t due_ms; /* set to the deadline by the sender, monotonic */
+	bool probe; /* the breaker let this one through to see whether the server is back */
 	size_t size;
 	char bytes[];
 };
@@ -57,8 +57,8 @@ redis_queue_take(struct redis_queue *q)
 }
 
 /* Called once for each command, which it releases; it may not call the link. */
-typedef void redis_link_deliver(void *owner, struct redis_command *c, enum result r,
-				const struct redis_reply *reply);
+typedef void redis_link_deliver(void *owner, struct redis_command *c,
+				enum result r, const struct redis_reply *reply);
 
 struct redis_link_options {
 	const struct redis_url *url; /* must outlive the link */

@@ -22,8 +22,8 @@ struct block {
 
 struct redis_reader {
 	redisReader *hiredis;
-	bool delivered;	     /* the memory below is a reply that was handed out */
-	size_t used;	     /* of the scratch */
+	bool delivered; /* the memory below is a reply that was handed out */
+	size_t used;	/* of the scratch */
 	struct block *large;
 	alignas(max_align_t) char scratch[SCRATCH_BYTES];
 };
@@ -133,9 +133,9 @@ place(const redisReadTask *task, enum redis_type type)
 static void *
 create_string(const redisReadTask *task, char *from, size_t len)
 {
-	enum redis_type type = task->type == REDIS_REPLY_STATUS ? REDIS_STATUS
-	    : task->type == REDIS_REPLY_ERROR			? REDIS_ERROR
-								: REDIS_STRING;
+	enum redis_type type = task->type == REDIS_REPLY_STATUS	 ? REDIS_STATUS
+			       : task->type == REDIS_REPLY_ERROR ? REDIS_ERROR
+								 : REDIS_STRING;
 	struct redis_reply *reply = place(task, type);
 	char *copy;
 
@@ -263,11 +263,13 @@ redis_reader_next(struct redis_reader *r, const struct redis_reply **reply)
 		bool large = r->large != NULL;
 
 		release_reply(r);
-		if (large && r->hiredis->len == r->hiredis->pos && shrink(r) != R_OK)
+		if (large && r->hiredis->len == r->hiredis->pos &&
+		    shrink(r) != R_OK)
 			return (R_NO_MEMORY);
 	}
 	if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
-		return (r->hiredis->err == REDIS_ERR_OOM ? R_NO_MEMORY : R_BAD_ANSWER);
+		return (r->hiredis->err == REDIS_ERR_OOM ? R_NO_MEMORY
+							 : R_BAD_ANSWER);
 	*reply = object;
 	r->delivered = object != NULL;
 	return (R_OK);

@@ -24,9 +24,10 @@ struct redis_socket {
 	enum phase phase;
 	int fd;
 	struct lookup *lookup;
-	const struct addrinfo *address; /* the one being tried; inside the lookup */
-	unsigned tried;	    /* addresses tried since this opening began */
-	unsigned skip;	    /* where the next opening begins in the list, so that one
+	const struct addrinfo
+		*address; /* the one being tried; inside the lookup */
+	unsigned tried;	  /* addresses tried since this opening began */
+	unsigned skip; /* where the next opening begins in the list, so that one
 			     * address that swallows packets does not hide the rest */
 	struct redis_tls *tls;
 	char problem[200];
@@ -82,19 +83,23 @@ fail(struct redis_socket *s, const char *what)
 
 /* R_OK: connected at once; R_BUSY: under way. */
 static enum result
-connect_to(struct redis_socket *s, const struct sockaddr *address, socklen_t size)
+connect_to(struct redis_socket *s, const struct sockaddr *address,
+	   socklen_t size)
 {
 	const int on = 1;
 
 	if (s->fd >= 0)
 		close(s->fd);
-	s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	s->fd = socket(address->sa_family,
+		       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
 		return (fail(s, strerror(errno)));
 	if (address->sa_family != AF_UNIX) {
 		/* Without these it still works, only later. */
-		(void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void)setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		(void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on,
+				 sizeof(on));
+		(void)setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &on,
+				 sizeof(on));
 	}
 	if (connect(s->fd, address, size) == 0)
 		return (R_OK);
@@ -110,7 +115,8 @@ connect_unix(struct redis_socket *s)
 
 	/* The URL's parser made sure that it fits. */
 	memcpy(address.sun_path, s->url->path, strlen(s->url->path));
-	return (connect_to(s, (const struct sockaddr *)&address, sizeof(address)));
+	return (connect_to(s, (const struct sockaddr *)&address,
+			   sizeof(address)));
 }
 
 /* Connected; what comes next? */
@@ -132,13 +138,15 @@ connected(struct redis_socket *s)
 
 /* Try `s->address` and those behind it, until one does not fail at once. */
 static enum result
-connect_some(struct redis_socket *s, const struct addrinfo *list, unsigned count)
+connect_some(struct redis_socket *s, const struct addrinfo *list,
+	     unsigned count)
 {
 	enum result r = R_UNAVAILABLE;
 
 	for (; s->tried < count; s->tried++) {
 		r = connect_to(s, s->address->ai_addr, s->address->ai_addrlen);
-		s->address = s->address->ai_next != NULL ? s->address->ai_next : list;
+		s->address = s->address->ai_next != NULL ? s->address->ai_next
+							 : list;
 		if (r == R_OK || r == R_BUSY) {
 			s->tried++;
 			break;
@@ -250,7 +258,8 @@ redis_socket_events(const struct redis_socket *s, enum redis_socket_wish wish)
 	}
 	events = wish == REDIS_SOCKET_READ ? POLLIN : POLLIN | POLLOUT;
 	if (s->tls != NULL)
-		events |= redis_tls_events(s->tls); /* to read, TLS may have to write */
+		events |= redis_tls_events(
+			s->tls); /* to read, TLS may have to write */
 	return ((short)events);
 }
 
@@ -262,7 +271,8 @@ redis_socket_read(struct redis_socket *s, char *to, size_t size, size_t *got)
 	if (s->tls != NULL) {
 		enum result r = redis_tls_read(s->tls, to, size, got);
 
-		return (r == R_UNAVAILABLE ? fail(s, redis_tls_problem(s->tls)) : r);
+		return (r == R_UNAVAILABLE ? fail(s, redis_tls_problem(s->tls))
+					   : r);
 	}
 	n = recv(s->fd, to, size, 0);
 	if (n > 0) {
@@ -284,7 +294,8 @@ redis_socket_write(struct redis_socket *s, struct bytes from, size_t *done)
 	if (s->tls != NULL) {
 		enum result r = redis_tls_write(s->tls, from, done);
 
-		return (r == R_UNAVAILABLE ? fail(s, redis_tls_problem(s->tls)) : r);
+		return (r == R_UNAVAILABLE ? fail(s, redis_tls_problem(s->tls))
+					   : r);
 	}
 	n = send(s->fd, from.at, from.len, MSG_NOSIGNAL);
 	if (n >= 0) {

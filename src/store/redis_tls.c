@@ -13,7 +13,8 @@
 #include <string.h>
 
 struct redis_tls {
-	SSL_CTX *context; /* NULL until first used: reading the authorities takes a while */
+	SSL_CTX *
+		context; /* NULL until first used: reading the authorities takes a while */
 	SSL *session;
 	short events;
 	char problem[160];
@@ -42,7 +43,7 @@ fail(struct redis_tls *t, const char *what)
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 
 	snprintf(t->problem, sizeof(t->problem), "TLS: %s%s%s", what,
-	    reason != NULL ? ": " : "", reason != NULL ? reason : "");
+		 reason != NULL ? ": " : "", reason != NULL ? reason : "");
 	ERR_clear_error();
 	return (R_UNAVAILABLE);
 }
@@ -56,7 +57,8 @@ make_context(struct redis_tls *t)
 		return (fail(t, "no context"));
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+				    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				    SSL_MODE_RELEASE_BUFFERS);
 	if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) != 1 ||
 	    SSL_CTX_set_default_verify_paths(c) != 1) {
 		SSL_CTX_free(c);
@@ -78,8 +80,9 @@ expect_host(SSL *session, const char *host)
 	SSL_set_hostflags(session, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	/* SSL_set_tlsext_host_name(), which wants `host` writable and leaves it alone. */
 	return (SSL_set1_host(session, host) == 1 &&
-	    SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-		(void *)(uintptr_t)host) == 1);
+		SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+			 TLSEXT_NAMETYPE_host_name,
+			 (void *)(uintptr_t)host) == 1);
 }
 
 enum result
@@ -128,8 +131,8 @@ judge(struct redis_tls *t, int ret, const char *what)
 		return (fail(t, "closed by the server"));
 	case SSL_ERROR_SYSCALL:
 		if (ERR_peek_last_error() == 0)
-			return (fail(t, error != 0 ? strerror(error) :
-			    "closed by the server"));
+			return (fail(t, error != 0 ? strerror(error)
+						   : "closed by the server"));
 		return (fail(t, what));
 	default:
 		verdict = SSL_get_verify_result(t->session);

@@ -16,14 +16,17 @@ struct redis_tls *redis_tls_new(void);
 void redis_tls_free(struct redis_tls *t);
 
 /* Begin on a connected socket, ending what was before. */
-MUST_USE enum result redis_tls_start(struct redis_tls *t, int fd, const char *host);
+MUST_USE enum result redis_tls_start(struct redis_tls *t, int fd,
+				     const char *host);
 void redis_tls_end(struct redis_tls *t);
 
 /* Each gives R_OK, R_BUSY (poll for redis_tls_events(), come again) or R_UNAVAILABLE (see
  * redis_tls_problem()). */
 MUST_USE enum result redis_tls_handshake(struct redis_tls *t);
-MUST_USE enum result redis_tls_read(struct redis_tls *t, char *to, size_t size, size_t *got);
-MUST_USE enum result redis_tls_write(struct redis_tls *t, struct bytes from, size_t *done);
+MUST_USE enum result redis_tls_read(struct redis_tls *t, char *to, size_t size,
+				    size_t *got);
+MUST_USE enum result redis_tls_write(struct redis_tls *t, struct bytes from,
+				     size_t *done);
 
 /* What the last call waits for, if it gave R_BUSY: POLLIN or POLLOUT; else POLLIN. */
 short redis_tls_events(const struct redis_tls *t);

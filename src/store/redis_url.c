@@ -35,7 +35,8 @@ percent_decode(struct bytes text, char **out)
 		char c = text.at[i];
 
 		if (c == '%') {
-			int high = i + 2 < text.len ? hex_digit(text.at[i + 1]) : -1;
+			int high = i + 2 < text.len ? hex_digit(text.at[i + 1])
+						    : -1;
 			int low = high >= 0 ? hex_digit(text.at[i + 2]) : -1;
 
 			if (low < 0 || high * 16 + low == 0) {
@@ -102,7 +103,8 @@ parse_login(struct bytes info, struct redis_url *u)
 		r = percent_decode(user, &u->user);
 	}
 	if (r == R_OK)
-		r = percent_decode(bytes_from(info, (size_t)(colon + 1)), &u->password);
+		r = percent_decode(bytes_from(info, (size_t)(colon + 1)),
+				   &u->password);
 	return (r);
 }
 
@@ -169,7 +171,8 @@ make_shown(struct redis_url *u)
 		snprintf(text, sizeof(text), "unix://%s", u->path);
 	else
 		snprintf(text, sizeof(text), "%s://%s%s%s:%s", scheme,
-		    brackets ? "[" : "", u->host, brackets ? "]" : "", u->port);
+			 brackets ? "[" : "", u->host, brackets ? "]" : "",
+			 u->port);
 	u->shown = mem_strdup(text);
 	return (u->shown == NULL ? R_NO_MEMORY : R_OK);
 }

@@ -18,10 +18,10 @@
  */
 struct redis_url {
 	bool tls;
-	char *path; /* UNIX socket; NULL: host and port count */
-	char *host; /* without brackets */
-	char *port; /* decimal */
-	char *user; /* NULL: none */
+	char *path;	/* UNIX socket; NULL: host and port count */
+	char *host;	/* without brackets */
+	char *port;	/* decimal */
+	char *user;	/* NULL: none */
 	char *password; /* NULL: no login */
 	unsigned db;
 	char *shown; /* for logs: no user information */
