@@ -27,6 +27,7 @@
 #include "scratch.h"
 #include "servers.h"
 #include "sql.h"
+#include "stack.h"
 #include "tree.h"
 #include "webservers.h"
 #include "worker.h"

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "stack.h"
+#include "process.h"
+#include "scratch.h"
+#include "sql.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HEADERS_MAX 31
+#define TEMPLATE "template_warmfront"
+
+struct stack stack;
+
+/* The migrated database that tests get copies of. */
+static void
+make_template(void)
+{
+	const char *url = harness_postgres_database(stack.postgres, TEMPLATE,
+						    NULL);
+	struct harness_env *env = harness_env_new();
+
+	harness_env_set(env, "DATABASE_URL", "%s", url);
+	harness_migrate(env);
+	harness_sql(stack.postgres->url,
+		    "CREATE ROLE warmfront LOGIN IN ROLE warmfront_worker");
+}
+
+void
+stack_start(void)
+{
+	memset(&stack, 0, sizeof(stack));
+	stack.postgres = harness_postgres_new(NULL);
+	stack.redis = harness_redis_new(NULL);
+	stack.upstream = harness_upstream_new((const char *const[]){
+		"--models", scratch_printf("%d", STACK_MODELS), NULL });
+	stack.socket = scratch_printf("%s/w", scratch_directory("stack"));
+	stack.nginx = harness_nginx_new(&(struct harness_nginx_options){
+		.worker = scratch_printf("unix:%s", stack.socket),
+		.keep = 512,
+	});
+	make_template();
+}
+
+void
+stack_stop(void)
+{
+	harness_nginx_stop(stack.nginx);
+	harness_upstream_stop(stack.upstream);
+	harness_redis_stop(stack.redis);
+	harness_postgres_stop(stack.postgres);
+}
+
+static void
+fresh_database(void)
+{
+	const char *database = scratch_printf("test_%d", (int)getpid());
+
+	stack.owner_url = harness_postgres_database(stack.postgres, database,
+						    TEMPLATE);
+	stack.worker_url = harness_postgres_url(stack.postgres, "warmfront",
+						database);
+}
+
+void
+stack_begin(void)
+{
+	const char *base = stack.upstream->url;
+
+	fresh_database();
+	harness_redis_command(stack.redis, "FLUSHALL");
+	http_request("POST", scratch_printf("%s/control/reset", base), NULL,
+		     NULL);
+	if (truncate(stack.upstream->log, 0) != 0)
+		ck_abort_msg("%s", stack.upstream->log);
+	stack.worker = NULL;
+	stack.env = harness_env_new();
+	harness_env_set(stack.env, "DATABASE_URL", "%s", stack.worker_url);
+	harness_env_unset(stack.env, "DISABLE_REDIS_CACHE");
+	harness_env_set(stack.env, "REDIS_URL", "%s", stack.redis->url);
+	harness_env_set(stack.env, "MODELS_GATEWAYS",
+			"alpha=%s/alpha/models,beta=%s/beta/models", base, base);
+}
+
+void
+stack_end(void)
+{
+	harness_worker_stop(stack.worker);
+}
+
+void
+stack_workers(unsigned n)
+{
+	stack.worker = harness_worker_new(&(struct harness_worker_options){
+		.env = stack.env, .processes = n, .socket = stack.socket });
+}
+
+const char *
+stack_url(const char *path)
+{
+	return (scratch_printf("%s%s", stack.nginx->url, path));
+}
+
+static void
+collect(const char **headers, va_list more)
+{
+	unsigned n = 0;
+
+	while (n < HEADERS_MAX && (headers[n] = va_arg(more, const char *)))
+		n++;
+	headers[n] = NULL;
+}
+
+struct http_response *
+stack_get(const char *path, ...)
+{
+	const char *headers[HEADERS_MAX + 1];
+	va_list more;
+
+	va_start(more, path);
+	collect(headers, more);
+	va_end(more);
+	return (http_send(&(struct http_request){ .url = stack_url(path),
+						  .headers = headers }));
+}
+
+struct http_response *
+stack_request(const char *method, const char *path, const char *body, ...)
+{
+	const char *headers[HEADERS_MAX + 1];
+	va_list more;
+
+	va_start(more, body);
+	collect(headers, more);
+	va_end(more);
+	return (http_send(&(struct http_request){
+		.method = method, .url = stack_url(path), .body = body,
+		.headers = headers }));
+}
+
+const char *
+stack_login(const char *email, const char *role)
+{
+	struct harness_env *env = harness_env_copy(stack.env);
+
+	harness_env_set(env, "DATABASE_URL", "%s", stack.owner_url);
+	return (scratch_printf("Authorization: Bearer %s",
+			       harness_key(env, email, role)));
+}
+
+const char *
+stack_describe(const struct http_response *r)
+{
+	return (scratch_printf("%d (%s, %.1f ms)\n%s\n%.600s\n--- worker:\n%s",
+		r->status, r->error != NULL ? r->error : "whole", r->ms,
+		r->headers, r->body, stack.worker != NULL ?
+		scratch_tail(scratch_printf("%s.log", stack.socket)) : ""));
+}
+
+static const char *complaint = "";
+
+bool
+stack_has_status(const struct http_response *r, int wanted)
+{
+	if (r->status == wanted)
+		return (true);
+	complaint = scratch_printf("not %d, but %s", wanted, stack_describe(r));
+	return (false);
+}
+
+bool
+stack_has_cache(const struct http_response *r, const char *wanted,
+		const char *tier)
+{
+	const char *cache = http_header(r, "X-Cache");
+	const char *status = http_header(r, "Cache-Status");
+	const char *detail = scratch_printf("detail=%s", tier != NULL ? tier : "");
+
+	if (cache != NULL && strcmp(cache, wanted) == 0 && status != NULL &&
+	    (tier == NULL || strstr(status, detail) != NULL))
+		return (true);
+	complaint = scratch_printf("not %s %s, but %s", wanted,
+				   tier != NULL ? detail : "",
+				   stack_describe(r));
+	return (false);
+}
+
+const char *
+stack_complaint(void)
+{
+	return (complaint);
+}
+
+unsigned
+stack_upstream_count(const char *prefix)
+{
+	return (harness_upstream_count(stack.upstream, prefix));
+}

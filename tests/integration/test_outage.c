@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gateways that fail: what was known is still served, and nothing is hammered.
+ */
+#include "../harness/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Suite *suite_outage(void);
+
+#define ALPHA "/api/models?gateway=alpha"
+#define BETA "/api/models?gateway=beta"
+
+/* Entries that are stale after a second and served for a minute more. */
+static void
+age_fast(void)
+{
+	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1000");
+	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
+	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "60000");
+}
+
+static void
+assert_refusal(const struct http_response *r)
+{
+	ck_assert_msg(r->status == 502 || r->status == 503 || r->status == 504,
+		      "%s", stack_describe(r));
+	ck_assert_str_eq(http_header(r, "Content-Type"),
+			 "application/problem+json");
+	ck_assert_msg(http_header(r, "Retry-After") != NULL, "%s",
+		      stack_describe(r));
+	ck_assert_int_ge(atoi(http_header(r, "Retry-After")), 1);
+	ck_assert_ptr_null(strstr(r->body, "127.0.0.1"));
+}
+
+static const struct http_response *
+stale_answer(const char *path)
+{
+	const struct http_response *r;
+
+	wait_until((r = stack_get(path, NULL), assert_status(r, 200),
+		    strcmp(http_header(r, "X-Cache"), "STALE") == 0), 5000);
+	return (r);
+}
+
+static const char *const faults[] = {
+	"status=500", "status=503", "mode=retry-after:5", "mode=not-json",
+	"mode=broken-json", "mode=truncate", "mode=chunk-cut", "mode=refuse-reset",
+	"mode=redirect:file:///etc/passwd", "mode=hang", "mode=endless",
+	"mode=trickle",
+};
+
+START_TEST(fault_is_a_problem_when_nothing_is_known)
+{
+	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "1000");
+	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
+	harness_upstream_control(stack.upstream, "path=/alpha&%s", faults[_i]);
+	stack_workers(1);
+	assert_refusal(stack_get(ALPHA, NULL));
+	assert_status(stack_get(BETA, NULL), 200);
+}
+END_TEST
+
+START_TEST(fault_leaves_what_is_known_as_stale)
+{
+	const struct http_response *known, *r;
+
+	age_fast();
+	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "1000");
+	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
+	stack_workers(1);
+	known = stack_get(ALPHA, NULL);
+	assert_status(known, 200);
+	harness_upstream_control(stack.upstream, "path=/alpha&%s", faults[_i]);
+	r = stale_answer(ALPHA);
+	ck_assert(r->body_hash == known->body_hash);
+	ck_assert_msg(r->ms < 500, "%.0f ms", r->ms);
+	ck_assert_ptr_nonnull(strstr(http_header(r, "Cache-Status"),
+				     "fwd=stale"));
+	ck_assert_ptr_nonnull(strstr(http_header(r, "Cache-Status"), "ttl=-"));
+}
+END_TEST
+
+START_TEST(dead_upstream_is_refused_in_milliseconds_and_not_hammered)
+{
+	struct http_response *all;
+	unsigned asked;
+
+	harness_upstream_control(stack.upstream, "path=/alpha&status=500");
+	stack_workers(1);
+	assert_refusal(stack_get(ALPHA, NULL));
+	all = http_many(&(struct http_request){ .url = stack_url(ALPHA) }, 200);
+	for (unsigned i = 0; i < 200; i++)
+		assert_refusal(&all[i]);
+	asked = stack_upstream_count("/alpha");
+	ck_assert_msg(asked <= 3, "%u requests for 201", asked);
+	all = http_many(&(struct http_request){ .url = stack_url(ALPHA) }, 1);
+	ck_assert_msg(all[0].ms < 50, "%.1f ms", all[0].ms);
+}
+END_TEST
+
+/* The upstream of these tests dies for good: it is theirs alone. */
+static struct harness_upstream *
+mortal_upstream(void)
+{
+	struct harness_upstream *u = harness_upstream_new(NULL);
+
+	harness_env_set(stack.env, "MODELS_GATEWAYS", "alpha=%s/alpha/models",
+			u->url);
+	return (u);
+}
+
+START_TEST(refused_connection_is_a_problem_in_milliseconds)
+{
+	struct harness_upstream *u = mortal_upstream();
+	const struct http_response *r;
+
+	harness_upstream_kill(u);
+	stack_workers(1);
+	r = stack_get(ALPHA, NULL);
+	assert_refusal(r);
+	ck_assert_msg(r->ms < 500, "%.0f ms", r->ms);
+	for (int i = 0; i < 20; i++) {
+		r = stack_get(ALPHA, NULL);
+		assert_refusal(r);
+		ck_assert_msg(r->ms < 50, "%.1f ms", r->ms);
+	}
+}
+END_TEST
+
+START_TEST(upstream_that_comes_back_is_used_again)
+{
+	struct harness_upstream *u = mortal_upstream();
+	const struct http_response *known, *r;
+
+	age_fast();
+	stack_workers(1);
+	known = stack_get(ALPHA, NULL);
+	assert_status(known, 200);
+	harness_upstream_kill(u);
+	for (int i = 0; i < 10; i++) {
+		r = stale_answer(ALPHA);
+		ck_assert(r->body_hash == known->body_hash);
+	}
+	harness_upstream_start(u);
+	harness_upstream_control(u, "path=/&mode=version:7");
+	wait_until((r = stack_get(ALPHA, NULL), assert_status(r, 200),
+		    strstr(r->body, "Edition 7.") != NULL), 30000);
+	harness_upstream_stop(u);
+}
+END_TEST
+
+START_TEST(past_its_grace_an_entry_is_served_no_more)
+{
+	struct harness_upstream *u = mortal_upstream();
+
+	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "500");
+	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
+	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "1000");
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_upstream_kill(u);
+	wait_until(stack_get(ALPHA, NULL)->status != 200, 10000);
+	assert_refusal(stack_get(ALPHA, NULL));
+}
+END_TEST
+
+START_TEST(stale_entry_survives_a_respawn)
+{
+	struct harness_upstream *u = mortal_upstream();
+	const struct http_response *known, *r;
+
+	age_fast();
+	stack_workers(1);
+	known = stack_get(ALPHA, NULL);
+	assert_status(known, 200);
+	harness_upstream_kill(u);
+	stale_answer(ALPHA);
+	harness_redis_command(stack.redis, "FLUSHALL");
+	harness_worker_respawn(stack.worker);
+	r = stale_answer(ALPHA);
+	ck_assert(r->body_hash == known->body_hash);
+}
+END_TEST
+
+/* Two gateways, one in trouble. */
+
+static void
+assert_gateways(const struct http_response *r, size_t alpha, size_t beta)
+{
+	json_t *data, *model;
+	size_t i, a = 0, b = 0;
+
+	assert_status(r, 200);
+	data = tree_at(tree_parse(r->body, r->body_len), "data");
+	json_array_foreach(data, i, model) {
+		a += strcmp(tree_string(model, "gateway"), "alpha") == 0;
+		b += strcmp(tree_string(model, "gateway"), "beta") == 0;
+	}
+	ck_assert_uint_eq(a, alpha);
+	ck_assert_uint_eq(b, beta);
+}
+
+START_TEST(dead_gateway_neither_empties_nor_delays_the_rest)
+{
+	const struct http_response *r;
+
+	harness_upstream_control(stack.upstream, "path=/beta&%s", faults[_i]);
+	stack_workers(1);
+	r = stack_get("/api/models", NULL);
+	assert_gateways(r, STACK_MODELS, 0);
+	ck_assert_msg(r->ms < 2500, "%.0f ms", r->ms);
+}
+END_TEST
+
+START_TEST(gateway_that_comes_back_is_in_the_list_soon)
+{
+	harness_upstream_control(stack.upstream, "path=/beta&status=500");
+	stack_workers(1);
+	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS, 0);
+	harness_upstream_control(stack.upstream, "path=/beta&mode=normal");
+	wait_until(strstr(stack_get("/api/models", NULL)->body,
+			  "\"gateway\":\"beta\""), 30000);
+	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
+			STACK_MODELS);
+}
+END_TEST
+
+START_TEST(dead_gateways_known_models_stay_in_the_list)
+{
+	age_fast();
+	stack_workers(1);
+	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
+			STACK_MODELS);
+	harness_upstream_control(stack.upstream, "path=/beta&status=500");
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=version:4");
+	wait_until(strstr(stack_get("/api/models", NULL)->body, "Edition 4."),
+		   15000);
+	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
+			STACK_MODELS);
+}
+END_TEST
+
+START_TEST(all_gateways_dead_is_a_problem)
+{
+	const struct http_response *r;
+
+	harness_upstream_control(stack.upstream, "path=/&status=500");
+	stack_workers(1);
+	r = stack_get("/api/models", NULL);
+	assert_refusal(r);
+	ck_assert_msg(r->ms < 1000, "%.0f ms", r->ms);
+}
+END_TEST
+
+#define N_FAULTS ((int)(sizeof(faults) / sizeof(faults[0])))
+
+Suite *
+suite_outage(void)
+{
+	Suite *s = suite_create("outage");
+	TCase *t = tcase_create("outage");
+
+	tcase_set_timeout(t, 60);
+	tcase_add_unchecked_fixture(t, stack_start, stack_stop);
+	tcase_add_checked_fixture(t, stack_begin, stack_end);
+	tcase_add_loop_test(t, fault_is_a_problem_when_nothing_is_known, 0,
+			    N_FAULTS);
+	tcase_add_loop_test(t, fault_leaves_what_is_known_as_stale, 0, N_FAULTS);
+	tcase_add_test(t, dead_upstream_is_refused_in_milliseconds_and_not_hammered);
+	tcase_add_test(t, refused_connection_is_a_problem_in_milliseconds);
+	tcase_add_test(t, upstream_that_comes_back_is_used_again);
+	tcase_add_test(t, past_its_grace_an_entry_is_served_no_more);
+	tcase_add_test(t, stale_entry_survives_a_respawn);
+	tcase_add_loop_test(t, dead_gateway_neither_empties_nor_delays_the_rest,
+			    0, N_FAULTS);
+	tcase_add_test(t, gateway_that_comes_back_is_in_the_list_soon);
+	tcase_add_test(t, dead_gateways_known_models_stay_in_the_list);
+	tcase_add_test(t, all_gateways_dead_is_a_problem);
+	suite_add_tcase(s, t);
+	return (s);
+}
