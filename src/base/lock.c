@@ -125,8 +125,8 @@ lock_take(struct lock *l)
 void
 lock_give(struct lock *l)
 {
-	must(pthread_mutex_unlock(&l->mutex), "pthread_mutex_unlock");
 	note_give(l);
+	must(pthread_mutex_unlock(&l->mutex), "pthread_mutex_unlock");
 }
 
 void

@@ -174,7 +174,6 @@ log_write(enum log_level level, const char *format, ...)
 	if (fd != TO_SYSLOG)
 		head = write_head(line, sizeof(line), level);
 	va_start(arguments, format);
-	errno = saved; /* for "%m" */
 	len = write_text(line, head, sizeof(line), format, arguments);
 	va_end(arguments);
 	if (fd == TO_SYSLOG) {
