@@ -320,10 +320,11 @@ process_stop(struct process *p)
 {
 	if (p == NULL)
 		return (-1);
-	process_signal(p, p->end_signal);
-	process_signal(p, SIGCONT);
-	process_wait(p, 10000);
-	if (process_is_running(p))
+	if (process_is_running(p)) {
+		process_signal(p, p->end_signal);
+		process_signal(p, SIGCONT);
+	}
+	if (process_wait(p, 10000) == -1 && process_is_running(p))
 		process_kill(p);
 	return (p->ended ? p->status : -1);
 }

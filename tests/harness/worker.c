@@ -273,17 +273,16 @@ harness_worker_stop(struct harness_worker *w)
 	if (w->spawner != NULL)
 		process_stop(w->spawner);
 	for (unsigned i = 0; i < w->n; i++)
-		if (process_is_running(w->processes[i]))
-			process_signal(w->processes[i], SIGTERM);
-		else
-			w->processes[i] = NULL;
+		process_signal(w->processes[i], SIGTERM);
 	for (unsigned i = 0; i < w->n; i++) {
-		int status = w->processes[i] != NULL ?
-		    process_stop(w->processes[i]) : 0;
+		int status = process_wait(w->processes[i], 15000);
 
-		if (status > 0)
-			ck_abort_msg("worker %u ends with %d:\n%s", i, status,
+		if (status == -1 && process_is_running(w->processes[i]))
+			ck_abort_msg("worker %u does not end:\n%s", i,
 				     scratch_tail(log_of(w)));
+		if (status > 0 && status != 128 + SIGKILL)
+			ck_abort_msg("worker %u has ended with %d:\n%s", i,
+				     status, scratch_tail(log_of(w)));
 	}
 	if (w->listen_fd >= 0)
 		close(w->listen_fd);

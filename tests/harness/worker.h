@@ -59,8 +59,8 @@ struct harness_worker *
 harness_worker_new(const struct harness_worker_options *options);
 void harness_worker_start(struct harness_worker *w);
 
-/* SIGTERM, and wait: each must end with status 0 (a sanitizer's complaint is
- * another), unless the test has ended it. */
+/* SIGTERM, and wait: each must end, or have ended, with status 0 (a sanitizer's
+ * complaint is another) or by SIGKILL from the test. */
 void harness_worker_stop(struct harness_worker *w);
 
 /* SIGKILL for one, or for all; those of multiwatch come back by themselves. */
