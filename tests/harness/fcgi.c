@@ -28,9 +28,14 @@ static void
 write_record(FILE *f, unsigned type, unsigned id, const void *content,
 	     size_t len)
 {
-	const unsigned char head[8] = { 1, (unsigned char)type,
-		(unsigned char)(id >> 8), (unsigned char)id,
-		(unsigned char)(len >> 8), (unsigned char)len, 0, 0 };
+	const unsigned char head[8] = { 1,
+					(unsigned char)type,
+					(unsigned char)(id >> 8),
+					(unsigned char)id,
+					(unsigned char)(len >> 8),
+					(unsigned char)len,
+					0,
+					0 };
 
 	fwrite(head, 1, sizeof(head), f);
 	if (len > 0)
@@ -105,7 +110,8 @@ write_params(FILE *f, const struct fcgi_request *q, size_t body_len)
 	write_param(f, "GATEWAY_INTERFACE", "CGI/1.1");
 	write_param(f, "REMOTE_ADDR", "127.0.0.1");
 	if (q->body != NULL)
-		write_param(f, "CONTENT_LENGTH", scratch_printf("%zu", body_len));
+		write_param(f, "CONTENT_LENGTH",
+			    scratch_printf("%zu", body_len));
 	for (unsigned i = 0; q->headers != NULL && q->headers[i] != NULL; i++)
 		write_header(f, q->headers[i]);
 	for (unsigned i = 0; q->params != NULL && q->params[i] != NULL; i++) {
@@ -121,8 +127,9 @@ fcgi_encode(const struct fcgi_request *q, size_t *len)
 {
 	const char begin[8] = { 0, 1, q->keep ? 1 : 0 };
 	unsigned id = q->id != 0 ? q->id : 1;
-	size_t body_len = q->body == NULL ? 0 :
-	    q->body_len > 0 ? q->body_len : strlen(q->body);
+	size_t body_len = q->body == NULL   ? 0
+			  : q->body_len > 0 ? q->body_len
+					    : strlen(q->body);
 	char *params, *all, *copy;
 	size_t params_len;
 	FILE *f;
@@ -241,7 +248,8 @@ receive_all(int fd, void *to, size_t len, double until)
 
 	while (len > 0) {
 		double left = until - harness_now_ms();
-		long n = fcgi_receive_raw(fd, at, len, left > 0 ? (int)left : 0);
+		long n =
+			fcgi_receive_raw(fd, at, len, left > 0 ? (int)left : 0);
 
 		if (n == 0)
 			return ("closed before the end of the answer");
@@ -278,9 +286,10 @@ receive_records(int fd, FILE *f, double until)
 		if (head[1] == STDOUT)
 			fwrite(content, 1, len, f);
 		if (head[1] == END_REQUEST)
-			return (len < 5 || content[4] == 0 ? NULL :
-				content[4] == 1 ? "CANT_MPX_CONN" :
-				content[4] == 2 ? "OVERLOADED" : "UNKNOWN_ROLE");
+			return (len < 5 || content[4] == 0 ? NULL
+				: content[4] == 1	   ? "CANT_MPX_CONN"
+				: content[4] == 2	   ? "OVERLOADED"
+							   : "UNKNOWN_ROLE");
 	}
 }
 
@@ -357,6 +366,6 @@ fcgi_get(const char *address, const char *uri, ...)
 		n++;
 	headers[n] = NULL;
 	va_end(more);
-	return (fcgi_ask(address, &(struct fcgi_request){ .uri = uri,
-							  .headers = headers }));
+	return (fcgi_ask(address, &(struct fcgi_request){
+					  .uri = uri, .headers = headers }));
 }

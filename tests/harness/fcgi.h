@@ -11,14 +11,14 @@
  * An address is a path, "unix:/path" or "host:port" (numbers).
  */
 struct fcgi_request {
-	const char *method;		/* NULL: GET */
-	const char *uri;		/* "/api/models?gateway=all" */
-	const char *const *headers;	/* "Name: value", NULL ends */
-	const char *const *params;	/* more: "NAME=value", NULL ends */
+	const char *method;	    /* NULL: GET */
+	const char *uri;	    /* "/api/models?gateway=all" */
+	const char *const *headers; /* "Name: value", NULL ends */
+	const char *const *params;  /* more: "NAME=value", NULL ends */
 	const char *body;
-	size_t body_len;		/* 0: strlen(body) */
-	unsigned id;			/* 0: 1 */
-	bool keep;			/* ask to keep the connection */
+	size_t body_len; /* 0: strlen(body) */
+	unsigned id;	 /* 0: 1 */
+	bool keep;	 /* ask to keep the connection */
 };
 
 /* On a connection of its own, within 30 s. */

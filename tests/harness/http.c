@@ -60,7 +60,8 @@ prepare(struct transfer *t, const struct http_request *q, CURL *curl,
 	const char *method = q->method != NULL ? q->method : "GET";
 	long timeout = q->timeout_ms > 0 ? q->timeout_ms : 30000;
 
-	*t = (struct transfer){ .curl = curl, .response = response,
+	*t = (struct transfer){ .curl = curl,
+				.response = response,
 				.drop_body = q->drop_body };
 	response->body_hash = UINT64_C(0xcbf29ce484222325);
 	t->head = open_memstream(&response->headers, &t->head_len);
@@ -82,7 +83,8 @@ prepare(struct transfer *t, const struct http_request *q, CURL *curl,
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout);
 	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	if (q->unix_socket != NULL)
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, q->unix_socket);
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH,
+				 q->unix_socket);
 	if (q->decode)
 		curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (q->fresh)
@@ -96,8 +98,9 @@ prepare(struct transfer *t, const struct http_request *q, CURL *curl,
 	else if (strcmp(method, "GET") != 0 || q->body != NULL)
 		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	if (q->body != NULL) {
-		curl_off_t len = (curl_off_t)(q->body_len > 0 ? q->body_len :
-						  strlen(q->body));
+		curl_off_t len = (curl_off_t)(q->body_len > 0
+						      ? q->body_len
+						      : strlen(q->body));
 
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, len);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, q->body);
@@ -170,8 +173,8 @@ http_get(const char *url, ...)
 	va_start(more, url);
 	collect(headers, more);
 	va_end(more);
-	return (http_send(&(struct http_request){ .url = url,
-						  .headers = headers }));
+	return (http_send(
+		&(struct http_request){ .url = url, .headers = headers }));
 }
 
 struct http_response *
@@ -183,9 +186,10 @@ http_request(const char *method, const char *url, const char *body, ...)
 	va_start(more, body);
 	collect(headers, more);
 	va_end(more);
-	return (http_send(&(struct http_request){
-		.method = method, .url = url, .body = body,
-		.headers = headers }));
+	return (http_send(&(struct http_request){ .method = method,
+						  .url = url,
+						  .body = body,
+						  .headers = headers }));
 }
 
 static void
@@ -262,8 +266,8 @@ http_header(const struct http_response *r, const char *name)
 
 			while (*value == ' ')
 				value++;
-			while (last > value && (last[-1] == '\r' ||
-						last[-1] == ' '))
+			while (last > value &&
+			       (last[-1] == '\r' || last[-1] == ' '))
 				last--;
 			return (scratch_copy(value, (size_t)(last - value)));
 		}

@@ -13,35 +13,34 @@
  * redirect is followed, and one request after the other uses one connection.
  */
 struct http_request {
-	const char *method;		 /* NULL: GET */
+	const char *method; /* NULL: GET */
 	const char *url;
-	const char *unix_socket;	 /* in place of the URL's host */
-	const char *const *headers;	 /* "Name: value", NULL ends */
+	const char *unix_socket;    /* in place of the URL's host */
+	const char *const *headers; /* "Name: value", NULL ends */
 	const char *body;
-	size_t body_len;		 /* 0: strlen(body) */
-	int timeout_ms;			 /* 0: 30000 */
-	bool decode;			 /* ask for gzip and undo it */
-	bool insecure;			 /* any certificate will do */
-	bool fresh;			 /* on a new connection */
-	bool drop_body;			 /* keep its length and hash only */
+	size_t body_len; /* 0: strlen(body) */
+	int timeout_ms;	 /* 0: 30000 */
+	bool decode;	 /* ask for gzip and undo it */
+	bool insecure;	 /* any certificate will do */
+	bool fresh;	 /* on a new connection */
+	bool drop_body;	 /* keep its length and hash only */
 };
 
 struct http_response {
-	int status;		/* 0: none came */
-	const char *error;	/* then; else NULL */
-	char *headers;		/* as sent, lines end with CRLF */
-	char *body;		/* NUL-terminated */
+	int status;	   /* 0: none came */
+	const char *error; /* then; else NULL */
+	char *headers;	   /* as sent, lines end with CRLF */
+	char *body;	   /* NUL-terminated */
 	size_t body_len;
-	uint64_t body_hash;	/* equal bodies have equal ones */
-	double ms;		/* from sending to the last byte */
+	uint64_t body_hash; /* equal bodies have equal ones */
+	double ms;	    /* from sending to the last byte */
 	double first_byte_ms;
 };
 
 struct http_response *http_send(const struct http_request *request);
 
 /* GET with headers "Name: value"; a NULL ends them. */
-struct http_response *http_get(const char *url, ...)
-	__attribute__((sentinel));
+struct http_response *http_get(const char *url, ...) __attribute__((sentinel));
 
 /* Any method; `body` may be NULL. */
 struct http_response *http_request(const char *method, const char *url,

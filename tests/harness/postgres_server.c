@@ -60,9 +60,19 @@ template_cluster(void)
 		ck_abort_msg("%s: %s", scratch_root(), strerror(errno));
 	if (access(made, F_OK) != 0) {
 		const char *const mkdir[] = { "mkdir", path, NULL };
-		const char *const initdb[] = { BINARIES "/initdb", "-D", data,
-			"-U", "postgres", "-A", "trust", "-E", "UTF8",
-			"--locale=C", "--no-sync", "--wal-segsize=1", NULL };
+		const char *const initdb[] = { BINARIES "/initdb",
+					       "-D",
+					       data,
+					       "-U",
+					       "postgres",
+					       "-A",
+					       "trust",
+					       "-E",
+					       "UTF8",
+					       "--locale=C",
+					       "--no-sync",
+					       "--wal-segsize=1",
+					       NULL };
 
 		run(mkdir, NULL);
 		give_to_user(path);
@@ -107,7 +117,8 @@ harness_postgres_start(struct harness_postgres *pg)
 		argv[n++] = fixed[i];
 	}
 	for (unsigned i = 0; pg->settings != NULL && pg->settings[i] != NULL &&
-	     i < SETTINGS_MAX - 10; i++) {
+			     i < SETTINGS_MAX - 10;
+	     i++) {
 		argv[n++] = "-c";
 		argv[n++] = pg->settings[i];
 	}
@@ -126,8 +137,8 @@ harness_postgres_start(struct harness_postgres *pg)
 			break;
 		if (!process_is_running(pg->process) || harness_now_ms() > end)
 			ck_abort_msg("PostgreSQL does not start: %s\n%s",
-				     answer, scratch_tail(process_output(
-							    pg->process)));
+				     answer,
+				     scratch_tail(process_output(pg->process)));
 		harness_nap();
 	}
 }
@@ -147,7 +158,8 @@ harness_postgres_new(const char *const *settings)
 	 * written: its log must exist for that user. */
 	scratch_write(scratch_printf("%s/log", pg->directory), "");
 	run((const char *const[]){ "cp", "-a", "--reflink=auto", template,
-				   pg->directory, NULL }, NULL);
+				   pg->directory, NULL },
+	    NULL);
 	harness_postgres_start(pg);
 	return (pg);
 }
@@ -184,8 +196,9 @@ const char *
 harness_postgres_database(struct harness_postgres *pg, const char *name,
 			  const char *copy_of)
 {
-	harness_sql(pg->url, "CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY",
-		    name, copy_of != NULL ? copy_of : "template0");
+	harness_sql(pg->url,
+		    "CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY", name,
+		    copy_of != NULL ? copy_of : "template0");
 	return (harness_postgres_url(pg, "postgres", name));
 }
 
@@ -201,21 +214,23 @@ harness_pgbouncer_new(const struct harness_postgres *pg, unsigned pool_size)
 	b->port = harness_free_port();
 	give_to_user(b->directory);
 	file = scratch_printf("%s/pgbouncer.ini", b->directory);
-	scratch_write(file, scratch_printf(
-		"[databases]\n"
-		"* = host=%s port=%u\n"
-		"[pgbouncer]\n"
-		"listen_addr = 127.0.0.1\n"
-		"listen_port = %u\n"
-		"unix_socket_dir = %s\n"
-		"auth_type = trust\n"
-		"auth_file = %s/users\n"
-		"pool_mode = transaction\n"
-		"max_client_conn = 1000\n"
-		"default_pool_size = %u\n"
-		"ignore_startup_parameters = extra_float_digits,options\n",
-		pg->directory, pg->port, b->port, b->directory, b->directory,
-		pool_size));
+	scratch_write(
+		file,
+		scratch_printf(
+			"[databases]\n"
+			"* = host=%s port=%u\n"
+			"[pgbouncer]\n"
+			"listen_addr = 127.0.0.1\n"
+			"listen_port = %u\n"
+			"unix_socket_dir = %s\n"
+			"auth_type = trust\n"
+			"auth_file = %s/users\n"
+			"pool_mode = transaction\n"
+			"max_client_conn = 1000\n"
+			"default_pool_size = %u\n"
+			"ignore_startup_parameters = extra_float_digits,options\n",
+			pg->directory, pg->port, b->port, b->directory,
+			b->directory, pool_size));
 	scratch_write(scratch_printf("%s/users", b->directory),
 		      scratch_printf("\"postgres\" \"\"\n\"%s\" \"\"\n",
 				     "warmfront"));
@@ -226,9 +241,10 @@ harness_pgbouncer_new(const struct harness_postgres *pg, unsigned pool_size)
 		.name = "pgbouncer",
 	});
 	for (double end = harness_now_ms() + 10000;;) {
-		const char *answer = harness_sql_try(
-			harness_pgbouncer_url(b, "postgres", "postgres"),
-			"SELECT 1");
+		const char *answer =
+			harness_sql_try(harness_pgbouncer_url(b, "postgres",
+							      "postgres"),
+					"SELECT 1");
 
 		if (strcmp(answer, "1") == 0)
 			return (b);

@@ -23,7 +23,7 @@ struct process {
 	pid_t pid, owner; /* `owner` started it, and alone can wait for it */
 	int end_signal;
 	bool ended;
-	int status;	  /* once ended */
+	int status; /* once ended */
 	const char *name, *output;
 };
 
@@ -34,7 +34,7 @@ struct charge {
 };
 
 static int guardian = -1;
-static pid_t guarded;	    /* the process that `guardian` is for */
+static pid_t guarded; /* the process that `guardian` is for */
 static pid_t guardian_pid;
 
 /* Is it there, and more than a zombie? */
@@ -80,8 +80,7 @@ end_charges(const struct charge *charges, unsigned n)
 }
 
 /* The guardian's life: read charges until every writer is gone. */
-static void __attribute__((noreturn))
-guard(int fd)
+static void __attribute__((noreturn)) guard(int fd)
 {
 	static struct charge charges[CHARGES_MAX];
 	struct charge c;
@@ -169,8 +168,9 @@ set_environment(const char *const *env)
 {
 	for (; env != NULL && *env != NULL; env++) {
 		const char *equals = strchr(*env, '=');
-		char *name = strndup(*env, equals != NULL ?
-				     (size_t)(equals - *env) : strlen(*env));
+		char *name = strndup(*env, equals != NULL
+						   ? (size_t)(equals - *env)
+						   : strlen(*env));
 
 		if (equals != NULL)
 			setenv(name, equals + 1, 1);
@@ -231,8 +231,8 @@ process_start(const struct process_options *o)
 	p->end_signal = o->end_signal != 0 ? o->end_signal : SIGTERM;
 	p->output = o->output;
 	if (p->output == NULL)
-		p->output = scratch_printf("%s/%s.log",
-					   scratch_directory(name), name);
+		p->output = scratch_printf("%s/%s.log", scratch_directory(name),
+					   name);
 	fflush(NULL);
 	p->pid = fork();
 	if (p->pid < 0)
@@ -285,8 +285,8 @@ process_is_running(struct process *p)
 	if (got < 0) /* adopted, and not ours to wait for */
 		return (is_alive(p->pid));
 	p->ended = true;
-	p->status = WIFEXITED(status) ? WEXITSTATUS(status) :
-					128 + WTERMSIG(status);
+	p->status = WIFEXITED(status) ? WEXITSTATUS(status)
+				      : 128 + WTERMSIG(status);
 	tell_guardian(p->pid, 0);
 	return (false);
 }

@@ -13,15 +13,16 @@
 struct process;
 
 struct process_options {
-	const char *const *argv;   /* argv[0] is looked up in PATH */
-	const char *const *env;	   /* "NAME=value", or "NAME" to unset; may be NULL */
-	const char *name;	   /* of its log; NULL: argv[0]'s last part */
-	const char *user;	   /* to run as, when we are root; NULL: ours */
-	const char *directory;	   /* to run in; NULL: ours */
-	const char *output;	   /* appended to; NULL: a new file */
-	const char *errors;	   /* NULL: the same as `output` */
-	int end_signal;		   /* what ends it well; 0: SIGTERM */
-	const int *input_fd;	   /* becomes descriptor 0; NULL: /dev/null */
+	const char *const *argv; /* argv[0] is looked up in PATH */
+	const char *const
+		*env;	  /* "NAME=value", or "NAME" to unset; may be NULL */
+	const char *name; /* of its log; NULL: argv[0]'s last part */
+	const char *user; /* to run as, when we are root; NULL: ours */
+	const char *directory; /* to run in; NULL: ours */
+	const char *output;    /* appended to; NULL: a new file */
+	const char *errors;    /* NULL: the same as `output` */
+	int end_signal;	       /* what ends it well; 0: SIGTERM */
+	const int *input_fd;   /* becomes descriptor 0; NULL: /dev/null */
 };
 
 struct process *process_start(const struct process_options *options);

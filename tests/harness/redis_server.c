@@ -102,15 +102,28 @@ void
 harness_redis_start(struct harness_redis *r)
 {
 	const char *argv[ARGUMENTS_MAX] = {
-		"redis-server", "--unixsocket", r->socket, "--unixsocketperm",
-		"777", "--bind", "127.0.0.1", "--save", "", "--appendonly",
-		"no", "--daemonize", "no", "--dir", r->directory,
+		"redis-server",
+		"--unixsocket",
+		r->socket,
+		"--unixsocketperm",
+		"777",
+		"--bind",
+		"127.0.0.1",
+		"--save",
+		"",
+		"--appendonly",
+		"no",
+		"--daemonize",
+		"no",
+		"--dir",
+		r->directory,
 	};
 	unsigned n = 0;
 
 	while (argv[n] != NULL)
 		n++;
-	for (const char *const *e = r->extra; *e != NULL && n + 1 < ARGUMENTS_MAX;)
+	for (const char *const *e = r->extra;
+	     *e != NULL && n + 1 < ARGUMENTS_MAX;)
 		argv[n++] = *e++;
 	r->process = process_start(&(struct process_options){
 		.argv = argv,
@@ -141,11 +154,11 @@ harness_redis_new(const struct harness_redis_options *options)
 	r->port = o->transport != REDIS_SOCKET_ONLY ? harness_free_port() : 0;
 	user = o->password != NULL ? scratch_printf(":%s@", o->password) : "";
 	extra[n++] = "--port";
-	extra[n++] = o->transport == REDIS_TCP ?
-	    scratch_printf("%u", r->port) : "0";
+	extra[n++] = o->transport == REDIS_TCP ? scratch_printf("%u", r->port)
+					       : "0";
 	if (o->transport == REDIS_TCP)
-		r->tcp_url = scratch_printf("redis://%s127.0.0.1:%u", user,
-					    r->port);
+		r->tcp_url =
+			scratch_printf("redis://%s127.0.0.1:%u", user, r->port);
 	if (o->transport == REDIS_TLS) {
 		extra[n++] = "--tls-port";
 		extra[n++] = scratch_printf("%u", r->port);
@@ -162,8 +175,9 @@ harness_redis_new(const struct harness_redis_options *options)
 		extra[n++] = "--requirepass";
 		extra[n++] = o->password;
 	}
-	for (unsigned i = 0; o->extra != NULL && o->extra[i] != NULL &&
-	     n + 20 < ARGUMENTS_MAX; i++)
+	for (unsigned i = 0;
+	     o->extra != NULL && o->extra[i] != NULL && n + 20 < ARGUMENTS_MAX;
+	     i++)
 		extra[n++] = o->extra[i];
 	r->extra = extra;
 	r->url = scratch_printf("unix://%s%s", user, r->socket);

@@ -37,15 +37,15 @@ double harness_now_ms(void);
 void harness_nap(void);
 
 /* Poll every 5 ms until `condition` holds; fail the test after `timeout_ms`. */
-#define wait_until(condition, timeout_ms)                                      \
-	do {                                                                   \
-		double wait_end_ = harness_now_ms() + (timeout_ms);            \
-		while (!(condition)) {                                         \
-			if (harness_now_ms() > wait_end_)                      \
-				ck_abort_msg("not within %d ms: %s",           \
-					     (int)(timeout_ms), #condition);   \
-			harness_nap();                                         \
-		}                                                              \
+#define wait_until(condition, timeout_ms)                                    \
+	do {                                                                 \
+		double wait_end_ = harness_now_ms() + (timeout_ms);          \
+		while (!(condition)) {                                       \
+			if (harness_now_ms() > wait_end_)                    \
+				ck_abort_msg("not within %d ms: %s",         \
+					     (int)(timeout_ms), #condition); \
+			harness_nap();                                       \
+		}                                                            \
 	} while (0)
 
 /* A TCP port on 127.0.0.1 that was free just now. */

@@ -16,9 +16,9 @@ struct process;
 /* PostgreSQL 15, on a UNIX socket and, if wanted, on a TCP port of 127.0.0.1. */
 struct harness_postgres {
 	struct process *process;
-	const char *directory;	/* data and sockets */
-	const char *url;	/* of the superuser, database "postgres" */
-	unsigned port;		/* also of the UNIX socket */
+	const char *directory; /* data and sockets */
+	const char *url;       /* of the superuser, database "postgres" */
+	unsigned port;	       /* also of the UNIX socket */
 	const char *const *settings;
 };
 
@@ -40,8 +40,8 @@ const char *harness_postgres_url(const struct harness_postgres *pg,
 struct harness_redis {
 	struct process *process;
 	const char *directory, *socket;
-	const char *url;	 /* of the UNIX socket */
-	const char *tcp_url;	 /* redis:// or rediss://; NULL: no port */
+	const char *url;     /* of the UNIX socket */
+	const char *tcp_url; /* redis:// or rediss://; NULL: no port */
 	unsigned port;
 	const char *const *extra;
 };
@@ -49,12 +49,12 @@ struct harness_redis {
 struct harness_redis_options {
 	enum { REDIS_SOCKET_ONLY, REDIS_TCP, REDIS_TLS } transport;
 	const char *password;
-	const char *certificate, *key;	 /* for TLS */
-	const char *const *extra;	 /* more arguments, NULL ends */
+	const char *certificate, *key; /* for TLS */
+	const char *const *extra;      /* more arguments, NULL ends */
 };
 
-struct harness_redis *
-harness_redis_new(const struct harness_redis_options *options); /* or NULL */
+struct harness_redis *harness_redis_new(
+	const struct harness_redis_options *options); /* or NULL */
 void harness_redis_start(struct harness_redis *r);
 void harness_redis_stop(struct harness_redis *r);
 void harness_redis_kill(struct harness_redis *r);
@@ -67,8 +67,8 @@ char *harness_redis_command(const struct harness_redis *r, const char *format,
 /* The origin of tests/upstream. */
 struct harness_upstream {
 	struct process *process;
-	const char *url;	/* http://127.0.0.1:port */
-	const char *log;	/* one line for each request */
+	const char *url; /* http://127.0.0.1:port */
+	const char *log; /* one line for each request */
 	unsigned port;
 	const char *const *arguments;
 	const char *directory;
@@ -100,8 +100,8 @@ struct harness_pgbouncer {
 	unsigned port;
 };
 
-struct harness_pgbouncer *
-harness_pgbouncer_new(const struct harness_postgres *pg, unsigned pool_size);
+struct harness_pgbouncer *harness_pgbouncer_new(
+	const struct harness_postgres *pg, unsigned pool_size);
 const char *harness_pgbouncer_url(const struct harness_pgbouncer *b,
 				  const char *role, const char *database);
 void harness_pgbouncer_stop(struct harness_pgbouncer *b);

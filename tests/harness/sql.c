@@ -89,8 +89,8 @@ run(const char *url, const char *statements, char **problem)
 	char *rows = NULL;
 
 	if (PQstatus(connection) != CONNECTION_OK) {
-		*problem = scratch_printf("ERROR: %s",
-					  PQerrorMessage(connection));
+		*problem =
+			scratch_printf("ERROR: %s", PQerrorMessage(connection));
 		return (NULL);
 	}
 	PQsetNoticeReceiver(connection, ignore_notice, NULL);
@@ -102,8 +102,9 @@ run(const char *url, const char *statements, char **problem)
 		break;
 	default:
 		*problem = scratch_printf("ERROR %s: %s",
-			PQresultErrorField(result, PG_DIAG_SQLSTATE),
-			PQresultErrorMessage(result));
+					  PQresultErrorField(result,
+							     PG_DIAG_SQLSTATE),
+					  PQresultErrorMessage(result));
 		break;
 	}
 	PQclear(result);

@@ -19,8 +19,8 @@ struct stack stack;
 static void
 make_template(void)
 {
-	const char *url = harness_postgres_database(stack.postgres, TEMPLATE,
-						    NULL);
+	const char *url =
+		harness_postgres_database(stack.postgres, TEMPLATE, NULL);
 	struct harness_env *env = harness_env_new();
 
 	harness_env_set(env, "DATABASE_URL", "%s", url);
@@ -59,10 +59,10 @@ fresh_database(void)
 {
 	const char *database = scratch_printf("test_%d", (int)getpid());
 
-	stack.owner_url = harness_postgres_database(stack.postgres, database,
-						    TEMPLATE);
-	stack.worker_url = harness_postgres_url(stack.postgres, "warmfront",
-						database);
+	stack.owner_url =
+		harness_postgres_database(stack.postgres, database, TEMPLATE);
+	stack.worker_url =
+		harness_postgres_url(stack.postgres, "warmfront", database);
 }
 
 void
@@ -82,7 +82,8 @@ stack_begin(void)
 	harness_env_unset(stack.env, "DISABLE_REDIS_CACHE");
 	harness_env_set(stack.env, "REDIS_URL", "%s", stack.redis->url);
 	harness_env_set(stack.env, "MODELS_GATEWAYS",
-			"alpha=%s/alpha/models,beta=%s/beta/models", base, base);
+			"alpha=%s/alpha/models,beta=%s/beta/models", base,
+			base);
 }
 
 void
@@ -136,9 +137,10 @@ stack_request(const char *method, const char *path, const char *body, ...)
 	va_start(more, body);
 	collect(headers, more);
 	va_end(more);
-	return (http_send(&(struct http_request){
-		.method = method, .url = stack_url(path), .body = body,
-		.headers = headers }));
+	return (http_send(&(struct http_request){ .method = method,
+						  .url = stack_url(path),
+						  .body = body,
+						  .headers = headers }));
 }
 
 const char *
@@ -154,10 +156,13 @@ stack_login(const char *email, const char *role)
 const char *
 stack_describe(const struct http_response *r)
 {
-	return (scratch_printf("%d (%s, %.1f ms)\n%s\n%.600s\n--- worker:\n%s",
-		r->status, r->error != NULL ? r->error : "whole", r->ms,
-		r->headers, r->body, stack.worker != NULL ?
-		scratch_tail(scratch_printf("%s.log", stack.socket)) : ""));
+	return (scratch_printf(
+		"%d (%s, %.1f ms)\n%s\n%.600s\n--- worker:\n%s", r->status,
+		r->error != NULL ? r->error : "whole", r->ms, r->headers,
+		r->body,
+		stack.worker != NULL
+			? scratch_tail(scratch_printf("%s.log", stack.socket))
+			: ""));
 }
 
 static const char *complaint = "";
@@ -177,7 +182,8 @@ stack_has_cache(const struct http_response *r, const char *wanted,
 {
 	const char *cache = http_header(r, "X-Cache");
 	const char *status = http_header(r, "Cache-Status");
-	const char *detail = scratch_printf("detail=%s", tier != NULL ? tier : "");
+	const char *detail =
+		scratch_printf("detail=%s", tier != NULL ? tier : "");
 
 	if (cache != NULL && strcmp(cache, wanted) == 0 && status != NULL &&
 	    (tier == NULL || strstr(status, detail) != NULL))

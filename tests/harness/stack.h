@@ -22,13 +22,16 @@ struct stack {
 	struct harness_postgres *postgres;
 	struct harness_redis *redis;
 	struct harness_upstream *upstream;
-	struct harness_nginx *nginx;	/* in front of `socket`, connections kept */
+	struct harness_nginx
+		*nginx; /* in front of `socket`, connections kept */
 	const char *socket;
 
 	/* Of the test: */
 	const char *owner_url, *worker_url; /* of its database */
-	struct harness_env *env;	/* for its workers; change it before they start */
-	struct harness_worker *worker;	/* behind nginx; NULL before stack_workers() */
+	struct harness_env
+		*env; /* for its workers; change it before they start */
+	struct harness_worker
+		*worker; /* behind nginx; NULL before stack_workers() */
 };
 
 extern struct stack stack;
@@ -58,13 +61,13 @@ const char *stack_login(const char *email, const char *role);
 const char *stack_describe(const struct http_response *r);
 
 /* Fail with the whole answer when its status is another. */
-#define assert_status(response, wanted)                                        \
-	(ck_assert_msg(stack_has_status(response, wanted), "%s",               \
+#define assert_status(response, wanted)                          \
+	(ck_assert_msg(stack_has_status(response, wanted), "%s", \
 		       stack_complaint()))
 
 /* The same for X-Cache ("HIT") and the tier that Cache-Status names (NULL: any). */
-#define assert_cache(response, wanted, tier)                                   \
-	(ck_assert_msg(stack_has_cache(response, wanted, tier), "%s",          \
+#define assert_cache(response, wanted, tier)                          \
+	(ck_assert_msg(stack_has_cache(response, wanted, tier), "%s", \
 		       stack_complaint()))
 
 bool stack_has_status(const struct http_response *r, int wanted);

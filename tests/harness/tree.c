@@ -35,9 +35,9 @@ tree_at(json_t *tree, const char *path)
 		size_t len = strcspn(path, ".");
 		char *name = scratch_copy(path, len);
 
-		tree = json_is_array(tree) ?
-		    json_array_get(tree, (size_t)atol(name)) :
-		    json_object_get(tree, name);
+		tree = json_is_array(tree)
+			       ? json_array_get(tree, (size_t)atol(name))
+			       : json_object_get(tree, name);
 		path += len + (path[len] == '.');
 	}
 	return (tree);
@@ -64,7 +64,8 @@ tree_count(json_t *tree, const char *path)
 {
 	json_t *at = tree_at(tree, path);
 
-	return (json_is_object(at) ? json_object_size(at) : json_array_size(at));
+	return (json_is_object(at) ? json_object_size(at)
+				   : json_array_size(at));
 }
 
 json_t *
@@ -73,8 +74,8 @@ tree_find(json_t *array, const char *name, const char *value)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(array, i, item)
-		if (strcmp(tree_string(item, name), value) == 0)
-			return (item);
+	json_array_foreach(array, i,
+			   item) if (strcmp(tree_string(item, name), value) ==
+				     0) return (item);
 	return (NULL);
 }

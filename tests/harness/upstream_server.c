@@ -20,13 +20,18 @@ harness_upstream_start(struct harness_upstream *u)
 	char *port_file = scratch_printf("%s/port", u->directory);
 	const char *argv[ARGUMENTS_MAX] = {
 		harness_binary("UPSTREAM_BIN", "tests/upstream/upstream"),
-		"--listen", scratch_printf("127.0.0.1:%u", u->port),
-		"--port-file", port_file, "--log", u->log,
+		"--listen",
+		scratch_printf("127.0.0.1:%u", u->port),
+		"--port-file",
+		port_file,
+		"--log",
+		u->log,
 	};
 	unsigned n = 7;
 
 	for (unsigned i = 0; u->arguments != NULL && u->arguments[i] != NULL &&
-	     n + 1 < ARGUMENTS_MAX; i++)
+			     n + 1 < ARGUMENTS_MAX;
+	     i++)
 		argv[n++] = u->arguments[i];
 	unlink(port_file);
 	u->process = process_start(&(struct process_options){

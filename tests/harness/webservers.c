@@ -13,27 +13,29 @@
 #define ATTEMPTS 5 /* a free port may be taken before the server has it */
 
 static const char nginx_params[] =
-"fastcgi_param REQUEST_METHOD $request_method;\n"
-"fastcgi_param REQUEST_URI $request_uri;\n"
-"fastcgi_param SCRIPT_NAME $fastcgi_script_name;\n"
-"fastcgi_param QUERY_STRING $query_string;\n"
-"fastcgi_param CONTENT_TYPE $content_type;\n"
-"fastcgi_param CONTENT_LENGTH $content_length;\n"
-"fastcgi_param SERVER_PROTOCOL $server_protocol;\n"
-"fastcgi_param REMOTE_ADDR $remote_addr;\n"
-"fastcgi_param REQUEST_SCHEME $scheme;\n";
+	"fastcgi_param REQUEST_METHOD $request_method;\n"
+	"fastcgi_param REQUEST_URI $request_uri;\n"
+	"fastcgi_param SCRIPT_NAME $fastcgi_script_name;\n"
+	"fastcgi_param QUERY_STRING $query_string;\n"
+	"fastcgi_param CONTENT_TYPE $content_type;\n"
+	"fastcgi_param CONTENT_LENGTH $content_length;\n"
+	"fastcgi_param SERVER_PROTOCOL $server_protocol;\n"
+	"fastcgi_param REMOTE_ADDR $remote_addr;\n"
+	"fastcgi_param REQUEST_SCHEME $scheme;\n";
 
 /* Does it accept connections?  True at once when it has ended. */
 static bool
 settled(struct process *p, const char *url, bool *answers)
 {
 	const struct http_response *r = http_send(&(struct http_request){
-		.method = "OPTIONS", .timeout_ms = 1000, .fresh = true,
+		.method = "OPTIONS",
+		.timeout_ms = 1000,
+		.fresh = true,
 		.url = scratch_printf("%s/harness-probe", url) });
 
 	/* Any answer will do; and none, if the worker is slow to give it. */
 	*answers = r->status != 0 ||
-	    (r->error != NULL && strstr(r->error, "imeout") != NULL);
+		   (r->error != NULL && strstr(r->error, "imeout") != NULL);
 	return (*answers || !process_is_running(p));
 }
 
@@ -50,7 +52,8 @@ static char *
 nginx_configuration(const struct harness_nginx_options *o,
 		    const struct harness_nginx *n)
 {
-	char *location = scratch_printf("location / {\n%s"
+	char *location = scratch_printf(
+		"location / {\n%s"
 		"fastcgi_pass worker;\nfastcgi_keep_conn %s;\n"
 		"fastcgi_read_timeout 60s;\nfastcgi_buffering on;\n}\n",
 		nginx_params, o->keep > 0 ? "on" : "off");
@@ -91,7 +94,9 @@ harness_nginx_new(const struct harness_nginx_options *o)
 		scratch_write(file, nginx_configuration(o, n));
 		n->process = process_start(&(struct process_options){
 			.argv = (const char *const[]){ "/usr/sbin/nginx", "-p",
-				n->directory, "-e", errors, "-c", file, NULL },
+						       n->directory, "-e",
+						       errors, "-c", file,
+						       NULL },
 			.output = scratch_printf("%s/output", n->directory),
 		});
 		if (comes_up(n->process, n->url))
@@ -179,7 +184,7 @@ harness_lighttpd_new(const struct harness_lighttpd_options *o)
 		scratch_write(file, lighttpd_configuration(o, l));
 		l->process = process_start(&(struct process_options){
 			.argv = (const char *const[]){ "/usr/sbin/lighttpd",
-				"-D", "-f", file, NULL },
+						       "-D", "-f", file, NULL },
 			.output = scratch_printf("%s/output", l->directory),
 		});
 		if (comes_up(l->process, l->url))

@@ -32,9 +32,9 @@ place_of(const struct harness_env *env, const char *name)
 	size_t len = strlen(name);
 	unsigned i = 0;
 
-	while (i < env->n && (strncmp(env->entries[i], name, len) != 0 ||
-			      (env->entries[i][len] != '=' &&
-			       env->entries[i][len] != '\0')))
+	while (i < env->n &&
+	       (strncmp(env->entries[i], name, len) != 0 ||
+		(env->entries[i][len] != '=' && env->entries[i][len] != '\0')))
 		i++;
 	return (i);
 }
@@ -160,9 +160,18 @@ start_spawn_fcgi(struct harness_worker *w)
 {
 	char *pid_file = scratch_printf("%s.pids", w->socket), *next;
 	struct harness_env *env = harness_env_copy(w->options.env);
-	const char *argv[] = { "spawn-fcgi", "-s", w->socket, "-M", "0777",
-		"-F", scratch_printf("%u", w->options.processes), "-P",
-		pid_file, "--", program(), NULL };
+	const char *argv[] = { "spawn-fcgi",
+			       "-s",
+			       w->socket,
+			       "-M",
+			       "0777",
+			       "-F",
+			       scratch_printf("%u", w->options.processes),
+			       "-P",
+			       pid_file,
+			       "--",
+			       program(),
+			       NULL };
 	struct process_result r;
 
 	unlink(w->socket);
@@ -182,16 +191,22 @@ start_spawn_fcgi(struct harness_worker *w)
 static void
 start_multiwatch(struct harness_worker *w)
 {
-	const char *argv[] = { "spawn-fcgi", "-n", "-s", w->socket, "-M", "0777",
-		"--", "/usr/bin/multiwatch", "-f",
-		scratch_printf("%u", w->options.processes), "--", program(),
-		NULL };
+	const char *argv[] = {
+		"spawn-fcgi", "-n",
+		"-s",	      w->socket,
+		"-M",	      "0777",
+		"--",	      "/usr/bin/multiwatch",
+		"-f",	      scratch_printf("%u", w->options.processes),
+		"--",	      program(),
+		NULL
+	};
 	pid_t children[HARNESS_WORKERS_MAX];
 
 	unlink(w->socket);
 	w->spawner = start_one(w, argv, NULL);
 	wait_until(process_children(process_pid(w->spawner), children,
-				    HARNESS_WORKERS_MAX) == w->n, 10000);
+				    HARNESS_WORKERS_MAX) == w->n,
+		   10000);
 	for (unsigned i = 0; i < w->n; i++)
 		w->processes[i] = process_adopt(children[i], log_of(w));
 }
@@ -201,8 +216,9 @@ start_processes(struct harness_worker *w)
 {
 	const char *worker[] = { program(), NULL };
 	const char *listens[] = { program(), "-l", w->address, NULL };
-	const char *spawned[] = { "spawn-fcgi", "-n", "-s", w->socket, "-M",
-				  "0777", "--", program(), NULL };
+	const char *spawned[] = { "spawn-fcgi", "-n",	   "-s",
+				  w->socket,	"-M",	   "0777",
+				  "--",		program(), NULL };
 
 	if (w->options.how == WORKER_INHERITS && w->listen_fd < 0)
 		w->listen_fd = listen_on(w->socket);
@@ -217,10 +233,15 @@ start_processes(struct harness_worker *w)
 	if (w->options.how == WORKER_SPAWN_FCGI)
 		unlink(w->socket);
 	for (unsigned i = 0; i < w->n; i++)
-		w->processes[i] = start_one(w,
-			w->options.how == WORKER_LISTENS ? listens :
-			w->options.how == WORKER_SPAWN_FCGI ? spawned : worker,
-			w->options.how == WORKER_INHERITS ? &w->listen_fd : NULL);
+		w->processes[i] =
+			start_one(w,
+				  w->options.how == WORKER_LISTENS ? listens
+				  : w->options.how == WORKER_SPAWN_FCGI
+					  ? spawned
+					  : worker,
+				  w->options.how == WORKER_INHERITS
+					  ? &w->listen_fd
+					  : NULL);
 }
 
 static bool
@@ -346,14 +367,16 @@ harness_migrate(const struct harness_env *env)
 	struct process_result r = harness_warmfront(env, "migrate", NULL);
 
 	if (r.status != 0)
-		ck_abort_msg("migrate: status %d\n%s%s", r.status, r.out, r.err);
+		ck_abort_msg("migrate: status %d\n%s%s", r.status, r.out,
+			     r.err);
 }
 
 const char *
 harness_key(const struct harness_env *env, const char *email, const char *role)
 {
 	struct process_result r = harness_warmfront(env, "key", "create",
-		"--user", email, "--role", role, NULL);
+						    "--user", email, "--role",
+						    role, NULL);
 	size_t len = strcspn(r.out, "\n");
 
 	if (r.status != 0 || len == 0)

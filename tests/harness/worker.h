@@ -34,7 +34,7 @@ struct harness_worker_options {
 	const struct harness_env *env;
 	unsigned processes; /* 0: 1 */
 	enum {
-		WORKER_INHERITS,   /* the socket as descriptor 0, as from systemd */
+		WORKER_INHERITS, /* the socket as descriptor 0, as from systemd */
 		WORKER_LISTENS,	   /* -l; one process */
 		WORKER_SPAWN_FCGI, /* spawn-fcgi -n, or -F when there are more */
 		WORKER_MULTIWATCH, /* under spawn-fcgi */
@@ -55,8 +55,8 @@ struct harness_worker {
 };
 
 /* Returns once the worker answers. */
-struct harness_worker *
-harness_worker_new(const struct harness_worker_options *options);
+struct harness_worker *harness_worker_new(
+	const struct harness_worker_options *options);
 void harness_worker_start(struct harness_worker *w);
 
 /* SIGTERM, and wait: each must end, or have ended, with status 0 (a sanitizer's

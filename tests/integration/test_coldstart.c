@@ -14,8 +14,11 @@ Suite *suite_coldstart(void);
 static bool
 is_stored(void)
 {
-	return (strcmp(harness_sql(stack.owner_url, "SELECT count(*) > 0 FROM "
-		"cache_entries WHERE cache_key LIKE 'models:alpha%%'"), "t") == 0);
+	return (strcmp(harness_sql(
+			       stack.owner_url,
+			       "SELECT count(*) > 0 FROM "
+			       "cache_entries WHERE cache_key LIKE 'models:alpha%%'"),
+		       "t") == 0);
 }
 
 /* A catalogue that is in every tier by now. */
@@ -80,7 +83,8 @@ START_TEST(hit_in_postgres_fills_the_tiers_above)
 	assert_cache(stack_get(PATH, NULL), "HIT", "postgres");
 	assert_cache(stack_get(PATH, NULL), "HIT", "memory");
 	wait_until(strstr(harness_redis_command(stack.redis, "KEYS *"),
-			  "models:alpha"), 5000);
+			  "models:alpha"),
+		   5000);
 	harness_worker_respawn(stack.worker);
 	assert_cache(stack_get(PATH, NULL), "HIT", "redis");
 }
@@ -155,8 +159,9 @@ START_TEST(new_cache_version_starts_with_an_empty_redis)
 	harness_env_set(stack.env, "CACHE_VERSION", "v2");
 	harness_worker_respawn(stack.worker);
 	assert_cache(stack_get(PATH, NULL), "HIT", "postgres");
-	ck_assert_ptr_nonnull(strstr(harness_redis_command(stack.redis,
-		"KEYS *"), "wf:v1:models:alpha"));
+	ck_assert_ptr_nonnull(
+		strstr(harness_redis_command(stack.redis, "KEYS *"),
+		       "wf:v1:models:alpha"));
 }
 END_TEST
 
@@ -190,7 +195,8 @@ suite_coldstart(void)
 	tcase_add_test(t, fresh_workers_with_an_empty_redis_hit_postgres);
 	tcase_add_test(t, hit_in_postgres_fills_the_tiers_above);
 	tcase_add_test(t, without_redis_fresh_workers_hit_postgres);
-	tcase_add_test(t, redis_out_of_reach_costs_no_error_and_no_upstream_request);
+	tcase_add_test(
+		t, redis_out_of_reach_costs_no_error_and_no_upstream_request);
 	tcase_add_test(t, near_cache_off_asks_redis_each_time);
 	tcase_add_test(t, killed_workers_lose_nothing);
 	tcase_add_test(t, new_cache_version_starts_with_an_empty_redis);

@@ -14,8 +14,10 @@ Suite *suite_harness(void);
 START_TEST(process_status_and_output_are_reported)
 {
 	struct process_result r = process_run(&(struct process_options){
-		.argv = (const char *const[]){ "sh", "-c",
-			"echo out $A; echo err >&2; exit 3", NULL },
+		.argv =
+			(const char *const[]){
+				"sh", "-c", "echo out $A; echo err >&2; exit 3",
+				NULL },
 		.env = (const char *const[]){ "A=1", NULL },
 	});
 
@@ -44,7 +46,8 @@ START_TEST(process_left_running)
 	char *note = scratch_printf("%s/left", scratch_root());
 
 	process_start(&(struct process_options){
-		.argv = (const char *const[]){ "sh", "-c",
+		.argv = (const char *const[]){
+			"sh", "-c",
 			"echo $$ >\"$0.new\"; mv \"$0.new\" \"$0\"; exec sleep 60",
 			note, NULL } });
 	wait_until(access(note, F_OK) == 0, 5000);
@@ -53,8 +56,8 @@ END_TEST
 
 START_TEST(process_left_running_by_a_test_ends_with_it)
 {
-	pid_t pid = atoi(scratch_read(scratch_printf("%s/left",
-						     scratch_root())));
+	pid_t pid =
+		atoi(scratch_read(scratch_printf("%s/left", scratch_root())));
 
 	ck_assert_int_gt(pid, 1);
 	wait_until(kill(pid, 0) != 0, 5000);
@@ -72,7 +75,8 @@ START_TEST(postgres_answers_and_comes_back_after_a_kill)
 	ck_assert_str_eq(harness_sql(url, "SELECT n, n * %d FROM t", 2),
 			 "1\t2\n2\t4\n3\t6");
 	ck_assert_int_eq(strncmp(harness_sql_try(url, "SELECT nothing"),
-				 "ERROR 42703", 11), 0);
+				 "ERROR 42703", 11),
+			 0);
 	harness_postgres_kill(pg);
 	ck_assert_int_eq(strncmp(harness_sql_try(url, "SELECT 1"), "ERROR", 5),
 			 0);
@@ -112,9 +116,9 @@ END_TEST
 
 START_TEST(redis_answers_and_comes_back_empty)
 {
-	struct harness_redis *r = harness_redis_new(
-		&(struct harness_redis_options){ .transport = REDIS_TCP,
-						 .password = "secret" });
+	struct harness_redis *r =
+		harness_redis_new(&(struct harness_redis_options){
+			.transport = REDIS_TCP, .password = "secret" });
 
 	ck_assert_str_eq(harness_redis_command(r, "SET a %s", "b c"), "OK");
 	ck_assert_str_eq(harness_redis_command(r, "GET a"), "b c");
@@ -130,9 +134,9 @@ END_TEST
 
 START_TEST(nginx_without_its_worker_says_502)
 {
-	struct harness_nginx *n = harness_nginx_new(
-		&(struct harness_nginx_options){ .worker = "unix:/nowhere",
-						 .keep = 4 });
+	struct harness_nginx *n =
+		harness_nginx_new(&(struct harness_nginx_options){
+			.worker = "unix:/nowhere", .keep = 4 });
 	const struct http_response *r = http_get(n->url, NULL);
 
 	ck_assert_int_eq(r->status, 502);
@@ -159,8 +163,8 @@ static struct harness_upstream *upstream;
 static void
 start_upstream(void)
 {
-	upstream = harness_upstream_new((const char *const[]){
-		"--models", "20", NULL });
+	upstream = harness_upstream_new(
+		(const char *const[]){ "--models", "20", NULL });
 }
 
 static void
@@ -180,8 +184,10 @@ START_TEST(upstream_logs_each_request_as_it_arrives)
 	struct http_response *all;
 
 	harness_upstream_control(upstream, "path=/a&delay_ms=50-100");
-	all = http_many(&(struct http_request){
-		.url = scratch_printf("%s/a/models", upstream->url) }, 30);
+	all = http_many(
+		&(struct http_request){
+			.url = scratch_printf("%s/a/models", upstream->url) },
+		30);
 	for (int i = 0; i < 30; i++) {
 		ck_assert_int_eq(all[i].status, 200);
 		ck_assert(all[i].body_hash == all[0].body_hash);
@@ -189,7 +195,8 @@ START_TEST(upstream_logs_each_request_as_it_arrives)
 	}
 	ck_assert_uint_eq(harness_upstream_count(upstream, "/a"), 30);
 	ck_assert_int_eq(harness_upstream_stat(upstream, "/a/models",
-					       "connections"), 30);
+					       "connections"),
+			 30);
 	ck_assert_uint_eq(scratch_lines(upstream->log), 30);
 	ck_assert(http_percentile(all, 30, 0.99) >= 50);
 	http_free(all, 30);
@@ -219,7 +226,7 @@ END_TEST
 
 static const struct {
 	const char *query;
-	int status;	   /* 0: no whole answer */
+	int status; /* 0: no whole answer */
 } faults[] = {
 	{ "mode=refuse-reset", 0 },
 	{ "mode=truncate", 0 },
@@ -239,7 +246,9 @@ START_TEST(upstream_breaks_as_often_as_told)
 {
 	const struct http_request q = {
 		.url = scratch_printf("%s/a/models", upstream->url),
-		.timeout_ms = 300, .drop_body = true, .fresh = true,
+		.timeout_ms = 300,
+		.drop_body = true,
+		.fresh = true,
 	};
 
 	harness_upstream_control(upstream, "path=/a&%s&times=1",

@@ -18,7 +18,8 @@ static struct http_response *
 herd(const char *path, unsigned clients)
 {
 	return (http_many(&(struct http_request){ .url = stack_url(path),
-						  .drop_body = true }, clients));
+						  .drop_body = true },
+			  clients));
 }
 
 static void
@@ -44,8 +45,8 @@ cold_herd(void)
 	all = herd(PATH, CLIENTS);
 	assert_alike(all, CLIENTS);
 	ck_assert_uint_eq(stack_upstream_count("/"), 1);
-	ck_assert_msg(http_percentile(all, CLIENTS, 0.99) < 4000,
-		      "p99 %.0f ms", http_percentile(all, CLIENTS, 0.99));
+	ck_assert_msg(http_percentile(all, CLIENTS, 0.99) < 4000, "p99 %.0f ms",
+		      http_percentile(all, CLIENTS, 0.99));
 }
 
 START_TEST(herd_on_a_cold_key_loads_once)
@@ -98,8 +99,8 @@ END_TEST
 static struct harness_worker *
 another_worker(void)
 {
-	return (harness_worker_new(&(struct harness_worker_options){
-		.env = stack.env }));
+	return (harness_worker_new(
+		&(struct harness_worker_options){ .env = stack.env }));
 }
 
 static void
@@ -169,9 +170,10 @@ START_TEST(hits_are_not_delayed_by_a_herd_that_waits)
 	harness_upstream_control(stack.upstream, "path=/beta&delay_ms=2000");
 	for (unsigned i = 0; i < 200; i++)
 		requests[i] = (struct http_request){
-			.url = stack_url(i % 2 ? PATH :
-					 "/api/models?gateway=beta"),
-			.drop_body = true };
+			.url = stack_url(i % 2 ? PATH
+					       : "/api/models?gateway=beta"),
+			.drop_body = true
+		};
 	all = http_all(requests, 200);
 	for (unsigned i = 0; i < 200; i++) {
 		assert_status(&all[i], 200);
@@ -214,9 +216,11 @@ suite_herd(void)
 	tcase_add_test(t, herd_without_redis_loads_once);
 	tcase_add_test(t, herd_with_an_unreachable_redis_loads_once);
 	tcase_add_test(t, herd_on_all_gateways_loads_each_once);
-	tcase_add_test(t, herd_holds_more_requests_than_there_are_loader_threads);
-	tcase_add_test(t, killed_loader_delays_others_by_its_lease_at_most);
 	tcase_add_test(t,
+		       herd_holds_more_requests_than_there_are_loader_threads);
+	tcase_add_test(t, killed_loader_delays_others_by_its_lease_at_most);
+	tcase_add_test(
+		t,
 		killed_loader_without_redis_delays_others_by_its_lease_at_most);
 	tcase_add_test(t, slow_loader_keeps_its_lease_as_long_as_it_lives);
 	tcase_add_test(t, hits_are_not_delayed_by_a_herd_that_waits);

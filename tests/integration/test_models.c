@@ -30,7 +30,8 @@ assert_problem(const struct http_response *r, int status)
 	ck_assert_int_eq(tree_int(problem, "status"), status);
 	ck_assert_str_ne(tree_string(problem, "title"), "");
 	ck_assert_msg(strstr(r->body, "127.0.0.1") == NULL &&
-		      strstr(r->body, "SELECT") == NULL, "%s", r->body);
+			      strstr(r->body, "SELECT") == NULL,
+		      "%s", r->body);
 }
 
 /* Catalogues. */
@@ -43,8 +44,8 @@ START_TEST(miss_then_hit_with_one_upstream_request)
 	miss = stack_get(ALPHA, NULL);
 	assert_status(miss, 200);
 	assert_cache(miss, "MISS", NULL);
-	ck_assert_ptr_nonnull(strstr(http_header(miss, "Cache-Status"),
-				     "fwd=uri-miss"));
+	ck_assert_ptr_nonnull(
+		strstr(http_header(miss, "Cache-Status"), "fwd=uri-miss"));
 	hit = stack_get(ALPHA, NULL);
 	assert_cache(hit, "HIT", "memory");
 	ck_assert_ptr_nonnull(strstr(http_header(hit, "Cache-Status"),
@@ -63,13 +64,15 @@ START_TEST(all_gateways_are_merged_and_named)
 	stack_workers(1);
 	data = data_of(stack_get("/api/models", NULL));
 	ck_assert_uint_eq(json_array_size(data), 2 * STACK_MODELS);
-	json_array_foreach(data, i, model) {
+	json_array_foreach(data, i, model)
+	{
 		const char *gateway = tree_string(model, "gateway");
 
 		alpha += strcmp(gateway, "alpha") == 0;
 		beta += strcmp(gateway, "beta") == 0;
 		ck_assert_int_eq(strncmp(tree_string(model, "id"), gateway,
-					 strlen(gateway)), 0);
+					 strlen(gateway)),
+				 0);
 	}
 	ck_assert_uint_eq(alpha, STACK_MODELS);
 	ck_assert_uint_eq(beta, STACK_MODELS);
@@ -111,7 +114,8 @@ odd_catalogue(unsigned models)
 	all = scratch_alloc(models * 1400 + 100);
 	len = (size_t)sprintf(all, "%s", text);
 	for (unsigned i = 0; i < models; i++) {
-		room = (size_t)sprintf(all + len,
+		room = (size_t)sprintf(
+			all + len,
 			"%s{\"id\":\"maker-%u/model-%u%s\",\"name\":\"M \\\"%u\\\"\","
 			"\"created\":%u,\"description\":\"Zeile\\nzwei \\u00e9 é 日本 "
 			"\\ud83d\\ude00 \\\\ \\/ <tag> & 'x'\",\"context_length\":%s,"
@@ -124,8 +128,8 @@ odd_catalogue(unsigned models)
 			"\"extra\":{\"real\":-1.5e-7,\"big\":9007199254740993,"
 			"\"zero\":0,\"deep\":[[[{\"a\":[1,2,{}]}]]]},"
 			"\"supported_parameters\":[\"max_tokens\",\"tools\"]}",
-			i > 0 ? "," : "", i % 7, i, i % 3 == 0 ? ":free" : "", i,
-			1700000000 + i, i % 5 == 0 ? "null" : "131072",
+			i > 0 ? "," : "", i % 7, i, i % 3 == 0 ? ":free" : "",
+			i, 1700000000 + i, i % 5 == 0 ? "null" : "131072",
 			i == 11 ? "-1" : "0.00000025", i % 2 ? "true" : "false",
 			i % 4 ? "null" : "32768");
 		len += room;
@@ -136,8 +140,8 @@ odd_catalogue(unsigned models)
 
 START_TEST(every_model_comes_out_whole)
 {
-	char *file = scratch_printf("%s/catalogue.json",
-				    scratch_directory("odd"));
+	char *file =
+		scratch_printf("%s/catalogue.json", scratch_directory("odd"));
 	char *text = odd_catalogue(324);
 	struct harness_upstream *u;
 	json_t *wanted, *got, *model;
@@ -145,12 +149,14 @@ START_TEST(every_model_comes_out_whole)
 
 	scratch_write(file, text);
 	u = harness_upstream_new((const char *const[]){ "--file", file, NULL });
-	harness_env_set(stack.env, "MODELS_GATEWAYS", "odd=%s/v1/models", u->url);
+	harness_env_set(stack.env, "MODELS_GATEWAYS", "odd=%s/v1/models",
+			u->url);
 	stack_workers(1);
 	wanted = tree_at(tree_parse(text, strlen(text)), "data");
 	got = data_of(stack_get("/api/models", NULL));
 	ck_assert_uint_eq(json_array_size(got), 324);
-	json_array_foreach(wanted, i, model) {
+	json_array_foreach(wanted, i, model)
+	{
 		json_t *same = tree_find(got, "id", tree_string(model, "id"));
 
 		ck_assert_ptr_nonnull(same);
@@ -168,7 +174,8 @@ START_TEST(gateway_that_is_huge_comes_through_whole)
 {
 	const struct http_response *r;
 
-	harness_upstream_control(stack.upstream, "path=/alpha&mode=huge:20000000");
+	harness_upstream_control(stack.upstream,
+				 "path=/alpha&mode=huge:20000000");
 	stack_workers(1);
 	r = stack_get(ALPHA, NULL);
 	assert_status(r, 200);
@@ -181,7 +188,8 @@ END_TEST
 START_TEST(gateway_over_the_size_limit_is_a_502)
 {
 	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
-	harness_upstream_control(stack.upstream, "path=/alpha&mode=huge:1100000");
+	harness_upstream_control(stack.upstream,
+				 "path=/alpha&mode=huge:1100000");
 	harness_upstream_control(stack.upstream, "path=/beta&mode=endless");
 	stack_workers(1);
 	assert_problem(stack_get(ALPHA, NULL), 502);
@@ -203,13 +211,17 @@ START_TEST(gateway_gets_its_own_key_and_no_other)
 		     NULL);
 	paths = tree_at(tree_parse(r->body, r->body_len), "paths");
 	ck_assert_str_eq(json_string_value(json_object_get(
-		json_object_get(paths, "/alpha/models"), "authorization")),
-		"Bearer alpha-key");
-	ck_assert(json_is_null(json_object_get(
-		json_object_get(paths, "/beta/models"), "authorization")));
-	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(
-		json_object_get(paths, "/alpha/models"), "accept_encoding")),
-		"gzip"));
+				 json_object_get(paths, "/alpha/models"),
+				 "authorization")),
+			 "Bearer alpha-key");
+	ck_assert(json_is_null(
+		json_object_get(json_object_get(paths, "/beta/models"),
+				"authorization")));
+	ck_assert_ptr_nonnull(
+		strstr(json_string_value(json_object_get(
+			       json_object_get(paths, "/alpha/models"),
+			       "accept_encoding")),
+		       "gzip"));
 }
 END_TEST
 
@@ -222,12 +234,15 @@ START_TEST(sync_of_an_unchanged_catalogue_costs_a_304)
 	before = stack_get(ALPHA, NULL);
 	assert_status(before, 200);
 	assert_status(stack_request("POST", "/api/admin/sync-models", NULL,
-				    admin, NULL), 200);
+				    admin, NULL),
+		      200);
 	ck_assert_int_ge(harness_upstream_stat(stack.upstream, "/alpha/models",
-					       "not_modified"), 1);
+					       "not_modified"),
+			 1);
 	after = stack_get(ALPHA, NULL);
 	ck_assert(after->body_hash == before->body_hash);
-	ck_assert_str_eq(http_header(after, "ETag"), http_header(before, "ETag"));
+	ck_assert_str_eq(http_header(after, "ETag"),
+			 http_header(before, "ETag"));
 }
 END_TEST
 
@@ -241,7 +256,8 @@ START_TEST(sync_brings_a_changed_catalogue_at_once)
 	assert_status(before, 200);
 	harness_upstream_control(stack.upstream, "path=/alpha&mode=version:2");
 	assert_status(stack_request("POST", "/api/admin/sync-models", NULL,
-				    admin, NULL), 200);
+				    admin, NULL),
+		      200);
 	after = stack_get("/api/models", NULL);
 	assert_status(after, 200);
 	ck_assert(after->body_hash != before->body_hash);
@@ -256,11 +272,14 @@ START_TEST(connections_to_a_gateway_are_reused)
 	stack_workers(1);
 	for (int i = 0; i < 4; i++)
 		assert_status(stack_request("POST", "/api/admin/sync-models",
-					    NULL, admin, NULL), 200);
+					    NULL, admin, NULL),
+			      200);
 	ck_assert_int_ge(harness_upstream_stat(stack.upstream, "/alpha/models",
-					       "requests"), 4);
+					       "requests"),
+			 4);
 	ck_assert_int_le(harness_upstream_stat(stack.upstream, "/alpha/models",
-					       "connections"), 2);
+					       "connections"),
+			 2);
 }
 END_TEST
 
@@ -336,8 +355,9 @@ START_TEST(gzip_is_sent_to_those_who_take_it)
 	decoded = http_send(&(struct http_request){ .url = stack_url(ALPHA),
 						    .decode = true });
 	ck_assert(decoded->body_hash == plain->body_hash);
-	ck_assert_ptr_null(http_header(stack_get(ALPHA,
-		"Accept-Encoding: gzip;q=0", NULL), "Content-Encoding"));
+	ck_assert_ptr_null(
+		http_header(stack_get(ALPHA, "Accept-Encoding: gzip;q=0", NULL),
+			    "Content-Encoding"));
 }
 END_TEST
 
@@ -379,8 +399,8 @@ START_TEST(bad_request_is_refused_with_its_reason)
 		ck_assert_ptr_nonnull(http_header(r, "Allow"));
 	if (r->status == 400)
 		ck_assert_msg(strstr(r->body, "gateway") != NULL ||
-			      strstr(r->body, "unknown") != NULL ||
-			      strstr(r->body, "owner") != NULL,
+				      strstr(r->body, "unknown") != NULL ||
+				      strstr(r->body, "owner") != NULL,
 			      "names no parameter: %s", r->body);
 	ck_assert_uint_eq(stack_upstream_count("/"), 0);
 }
@@ -390,7 +410,8 @@ START_TEST(equal_questions_share_one_entry)
 {
 	stack_workers(1);
 	data_of(stack_get("/api/models", NULL));
-	assert_cache(stack_get("/api/models?gateway=all", NULL), "HIT", "memory");
+	assert_cache(stack_get("/api/models?gateway=all", NULL), "HIT",
+		     "memory");
 	assert_cache(stack_get("/api/models?gateway=%61ll", NULL), "HIT",
 		     "memory");
 }
@@ -410,8 +431,10 @@ START_TEST(ttl_of_zero_is_a_bypass)
 		ck_assert_uint_eq(stack_upstream_count("/"), i);
 	}
 	ck_assert_str_eq(harness_sql(stack.owner_url,
-				     "SELECT count(*) FROM cache_entries"), "0");
-	ck_assert_str_eq(harness_redis_command(stack.redis, "KEYS wf:v1:models*"),
+				     "SELECT count(*) FROM cache_entries"),
+			 "0");
+	ck_assert_str_eq(harness_redis_command(stack.redis,
+					       "KEYS wf:v1:models*"),
 			 "");
 }
 END_TEST
@@ -427,9 +450,9 @@ START_TEST(entry_about_to_expire_is_refreshed_behind_the_hit)
 	harness_upstream_control(stack.upstream,
 				 "path=/alpha&delay_ms=1000&mode=version:3");
 	/* Due when it is 1 to 3 s old, by jitter; fresh for 9 s at least. */
-	wait_until((r = stack_get(ALPHA, NULL),
-		    assert_cache(r, "HIT", NULL), ck_assert(r->ms < 500),
-		    stack_upstream_count("/alpha") > 1), 8000);
+	wait_until((r = stack_get(ALPHA, NULL), assert_cache(r, "HIT", NULL),
+		    ck_assert(r->ms < 500), stack_upstream_count("/alpha") > 1),
+		   8000);
 	wait_until(strstr(stack_get(ALPHA, NULL)->body, "Edition 3."), 5000);
 }
 END_TEST
@@ -446,7 +469,8 @@ START_TEST(unchanged_catalogue_is_renewed_by_a_304)
 	assert_status(first, 200);
 	wait_until((r = stack_get(ALPHA, NULL), assert_status(r, 200),
 		    harness_upstream_stat(stack.upstream, "/alpha/models",
-					  "not_modified") >= 2), 20000);
+					  "not_modified") >= 2),
+		   20000);
 	ck_assert_int_eq(harness_upstream_stat(stack.upstream, "/alpha/models",
 					       "requests"),
 			 1 + harness_upstream_stat(stack.upstream,
@@ -460,16 +484,21 @@ START_TEST(entries_are_rows_that_sql_can_read)
 {
 	stack_workers(1);
 	data_of(stack_get(ALPHA, NULL));
-	wait_until(strcmp(harness_sql(stack.owner_url,
-		"SELECT jsonb_array_length(cache_data->'data') FROM cache_entries "
-		"WHERE cache_key LIKE 'models:alpha%%' AND expires_at > now()"),
-		scratch_printf("%d", STACK_MODELS)) == 0, 5000);
+	wait_until(
+		strcmp(harness_sql(
+			       stack.owner_url,
+			       "SELECT jsonb_array_length(cache_data->'data') FROM cache_entries "
+			       "WHERE cache_key LIKE 'models:alpha%%' AND expires_at > now()"),
+		       scratch_printf("%d", STACK_MODELS)) == 0,
+		5000);
 	harness_sql(stack.owner_url, "UPDATE cache_entries SET "
-		    "expires_at = now() - interval '1 s'");
+				     "expires_at = now() - interval '1 s'");
 	ck_assert_str_ne(harness_sql(stack.owner_url,
-				     "SELECT cleanup_expired_cache()"), "0");
+				     "SELECT cleanup_expired_cache()"),
+			 "0");
 	ck_assert_str_eq(harness_sql(stack.owner_url,
-				     "SELECT count(*) FROM cache_entries"), "0");
+				     "SELECT count(*) FROM cache_entries"),
+			 "0");
 }
 END_TEST
 

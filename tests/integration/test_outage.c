@@ -40,14 +40,23 @@ stale_answer(const char *path)
 	const struct http_response *r;
 
 	wait_until((r = stack_get(path, NULL), assert_status(r, 200),
-		    strcmp(http_header(r, "X-Cache"), "STALE") == 0), 5000);
+		    strcmp(http_header(r, "X-Cache"), "STALE") == 0),
+		   5000);
 	return (r);
 }
 
 static const char *const faults[] = {
-	"status=500", "status=503", "mode=retry-after:5", "mode=not-json",
-	"mode=broken-json", "mode=truncate", "mode=chunk-cut", "mode=refuse-reset",
-	"mode=redirect:file:///etc/passwd", "mode=hang", "mode=endless",
+	"status=500",
+	"status=503",
+	"mode=retry-after:5",
+	"mode=not-json",
+	"mode=broken-json",
+	"mode=truncate",
+	"mode=chunk-cut",
+	"mode=refuse-reset",
+	"mode=redirect:file:///etc/passwd",
+	"mode=hang",
+	"mode=endless",
 	"mode=trickle",
 };
 
@@ -76,8 +85,8 @@ START_TEST(fault_leaves_what_is_known_as_stale)
 	r = stale_answer(ALPHA);
 	ck_assert(r->body_hash == known->body_hash);
 	ck_assert_msg(r->ms < 500, "%.0f ms", r->ms);
-	ck_assert_ptr_nonnull(strstr(http_header(r, "Cache-Status"),
-				     "fwd=stale"));
+	ck_assert_ptr_nonnull(
+		strstr(http_header(r, "Cache-Status"), "fwd=stale"));
 	ck_assert_ptr_nonnull(strstr(http_header(r, "Cache-Status"), "ttl=-"));
 }
 END_TEST
@@ -146,7 +155,8 @@ START_TEST(upstream_that_comes_back_is_used_again)
 	harness_upstream_start(u);
 	harness_upstream_control(u, "path=/&mode=version:7");
 	wait_until((r = stack_get(ALPHA, NULL), assert_status(r, 200),
-		    strstr(r->body, "Edition 7.") != NULL), 30000);
+		    strstr(r->body, "Edition 7.") != NULL),
+		   30000);
 	harness_upstream_stop(u);
 }
 END_TEST
@@ -194,7 +204,8 @@ assert_gateways(const struct http_response *r, size_t alpha, size_t beta)
 
 	assert_status(r, 200);
 	data = tree_at(tree_parse(r->body, r->body_len), "data");
-	json_array_foreach(data, i, model) {
+	json_array_foreach(data, i, model)
+	{
 		a += strcmp(tree_string(model, "gateway"), "alpha") == 0;
 		b += strcmp(tree_string(model, "gateway"), "beta") == 0;
 	}
@@ -221,7 +232,8 @@ START_TEST(gateway_that_comes_back_is_in_the_list_soon)
 	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS, 0);
 	harness_upstream_control(stack.upstream, "path=/beta&mode=normal");
 	wait_until(strstr(stack_get("/api/models", NULL)->body,
-			  "\"gateway\":\"beta\""), 30000);
+			  "\"gateway\":\"beta\""),
+		   30000);
 	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
 			STACK_MODELS);
 }
@@ -267,8 +279,10 @@ suite_outage(void)
 	tcase_add_checked_fixture(t, stack_begin, stack_end);
 	tcase_add_loop_test(t, fault_is_a_problem_when_nothing_is_known, 0,
 			    N_FAULTS);
-	tcase_add_loop_test(t, fault_leaves_what_is_known_as_stale, 0, N_FAULTS);
-	tcase_add_test(t, dead_upstream_is_refused_in_milliseconds_and_not_hammered);
+	tcase_add_loop_test(t, fault_leaves_what_is_known_as_stale, 0,
+			    N_FAULTS);
+	tcase_add_test(
+		t, dead_upstream_is_refused_in_milliseconds_and_not_hammered);
 	tcase_add_test(t, refused_connection_is_a_problem_in_milliseconds);
 	tcase_add_test(t, upstream_that_comes_back_is_used_again);
 	tcase_add_test(t, past_its_grace_an_entry_is_served_no_more);

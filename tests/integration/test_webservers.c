@@ -22,8 +22,10 @@ assert_serves(const char *base)
 	assert_status(http_get(url, NULL), 200);
 	r = http_get(url, NULL);
 	assert_cache(r, "HIT", NULL);
-	r = http_get(url, scratch_printf("If-None-Match: %s",
-					 http_header(r, "ETag")), NULL);
+	r = http_get(url,
+		     scratch_printf("If-None-Match: %s",
+				    http_header(r, "ETag")),
+		     NULL);
 	assert_status(r, 304);
 	r = http_request("HEAD", url, NULL, NULL);
 	assert_status(r, 200);
@@ -42,19 +44,16 @@ static const struct {
 	int how;
 	unsigned processes;
 } spawners[] = {
-	{ WORKER_INHERITS, 1 },
-	{ WORKER_INHERITS, 3 },
-	{ WORKER_LISTENS, 1 },
-	{ WORKER_SPAWN_FCGI, 1 },
-	{ WORKER_SPAWN_FCGI, 3 },
-	{ WORKER_MULTIWATCH, 2 },
+	{ WORKER_INHERITS, 1 },	  { WORKER_INHERITS, 3 },
+	{ WORKER_LISTENS, 1 },	  { WORKER_SPAWN_FCGI, 1 },
+	{ WORKER_SPAWN_FCGI, 3 }, { WORKER_MULTIWATCH, 2 },
 };
 
 START_TEST(worker_serves_under_each_spawner)
 {
-	struct harness_worker_options o = {
-		.env = stack.env, .processes = spawners[_i].processes,
-		.socket = stack.socket };
+	struct harness_worker_options o = { .env = stack.env,
+					    .processes = spawners[_i].processes,
+					    .socket = stack.socket };
 
 	o.how = spawners[_i].how;
 	stack.worker = harness_worker_new(&o);
@@ -67,9 +66,11 @@ END_TEST
 
 START_TEST(multiwatch_replaces_a_killed_worker)
 {
-	stack.worker = harness_worker_new(&(struct harness_worker_options){
-		.env = stack.env, .processes = 1, .socket = stack.socket,
-		.how = WORKER_MULTIWATCH });
+	stack.worker = harness_worker_new(
+		&(struct harness_worker_options){ .env = stack.env,
+						  .processes = 1,
+						  .socket = stack.socket,
+						  .how = WORKER_MULTIWATCH });
 	assert_status(stack_get(PATH, NULL), 200);
 	harness_worker_kill(stack.worker, 0);
 	wait_until(stack_get(PATH, NULL)->status == 200, 10000);
@@ -80,11 +81,13 @@ END_TEST
 START_TEST(worker_takes_over_a_stale_socket_but_not_a_live_one)
 {
 	const struct harness_worker_options o = { .env = stack.env,
-		.socket = stack.socket, .how = WORKER_LISTENS };
+						  .socket = stack.socket,
+						  .how = WORKER_LISTENS };
 	struct process_result second;
 
 	stack.worker = harness_worker_new(&o);
-	second = harness_warmfront(stack.env, "-l", stack.worker->address, NULL);
+	second =
+		harness_warmfront(stack.env, "-l", stack.worker->address, NULL);
 	ck_assert_int_ne(second.status, 0);
 	ck_assert_ptr_nonnull(strstr(second.err, stack.socket));
 	assert_status(stack_get(PATH, NULL), 200);
@@ -102,9 +105,9 @@ START_TEST(worker_listens_on_tcp)
 	struct harness_nginx *n = harness_nginx_new(
 		&(struct harness_nginx_options){ .worker = address });
 	struct process *p = process_start(&(struct process_options){
-		.argv = (const char *const[]){
-			harness_binary("WARMFRONT_BIN", "warmfront"), "serve",
-			"-l", address, NULL },
+		.argv = (const char *const[]){ harness_binary("WARMFRONT_BIN",
+							      "warmfront"),
+					       "serve", "-l", address, NULL },
 		.env = harness_env_list(stack.env) });
 
 	wait_until(fcgi_get(address, "/", NULL)->status != 0, 10000);
@@ -116,8 +119,8 @@ END_TEST
 
 START_TEST(nginx_serves_without_kept_connections)
 {
-	struct harness_nginx *n = harness_nginx_new(
-		&(struct harness_nginx_options){
+	struct harness_nginx *n =
+		harness_nginx_new(&(struct harness_nginx_options){
 			.worker = scratch_printf("unix:%s", stack.socket) });
 
 	stack_workers(2);
@@ -132,8 +135,9 @@ START_TEST(lighttpd_serves_over_a_given_socket)
 		&(struct harness_lighttpd_options){ .worker = stack.socket });
 
 	stack_workers(2);
-	wait_until(http_get(scratch_printf("%s%s", l->url, PATH),
-			    NULL)->status == 200, 10000);
+	wait_until(http_get(scratch_printf("%s%s", l->url, PATH), NULL)
+				   ->status == 200,
+		   10000);
 	assert_serves(l->url);
 	harness_lighttpd_stop(l);
 }
@@ -141,13 +145,13 @@ END_TEST
 
 START_TEST(lighttpd_spawns_workers_itself)
 {
-	struct harness_lighttpd *l = harness_lighttpd_new(
-		&(struct harness_lighttpd_options){
-			.spawn = (const char *const[]){
-				harness_binary("WARMFRONT_BIN", "warmfront"),
-				NULL },
-			.processes = 2,
-			.env = harness_env_list(stack.env) });
+	struct harness_lighttpd *l = harness_lighttpd_new(&(
+		struct harness_lighttpd_options){
+		.spawn = (const char *const[]){ harness_binary("WARMFRONT_BIN",
+							       "warmfront"),
+						NULL },
+		.processes = 2,
+		.env = harness_env_list(stack.env) });
 	pid_t children[8];
 	unsigned n = process_children(process_pid(l->process), children, 8);
 
@@ -166,7 +170,8 @@ static void
 assert_none_waits(const char *base)
 {
 	const struct http_request q = {
-		.url = scratch_printf("%s%s", base, PATH), .drop_body = true };
+		.url = scratch_printf("%s%s", base, PATH), .drop_body = true
+	};
 	struct http_response *all;
 
 	assert_status(http_get(q.url, NULL), 200);
@@ -195,8 +200,8 @@ START_TEST(lighttpd_with_500_clients_over_4_threads)
 
 	harness_env_set(stack.env, "WORKER_THREADS", "4");
 	stack_workers(1);
-	l = harness_lighttpd_new(&(struct harness_lighttpd_options){
-		.worker = stack.socket });
+	l = harness_lighttpd_new(
+		&(struct harness_lighttpd_options){ .worker = stack.socket });
 	assert_none_waits(l->url);
 	harness_lighttpd_stop(l);
 }
@@ -215,7 +220,7 @@ START_TEST(idle_connections_cost_no_thread)
 		ck_assert_int_ge(idle[i], 0);
 		if (i % 2) {
 			fcgi_send(idle[i], &(struct fcgi_request){
-				.uri = PATH, .keep = true });
+						   .uri = PATH, .keep = true });
 			r = fcgi_receive(idle[i], 5000);
 			assert_status(r, 200);
 		}
@@ -228,7 +233,7 @@ START_TEST(idle_connections_cost_no_thread)
 	for (int i = 0; i < CLIENTS; i++) {
 		if (i % 2) { /* still good */
 			fcgi_send(idle[i], &(struct fcgi_request){
-				.uri = PATH, .keep = true });
+						   .uri = PATH, .keep = true });
 			assert_status(fcgi_receive(idle[i], 5000), 200);
 		}
 		close(idle[i]);
@@ -246,7 +251,8 @@ START_TEST(half_a_request_holds_up_nobody)
 	stack_workers(1);
 	for (size_t i = 0; i < 16; i++) {
 		slow[i] = fcgi_connect(stack.socket);
-		ck_assert(fcgi_send_raw(slow[i], bytes, 3 + i * (len - 4) / 16));
+		ck_assert(
+			fcgi_send_raw(slow[i], bytes, 3 + i * (len - 4) / 16));
 	}
 	for (int i = 0; i < 5; i++) {
 		struct http_response *r = fcgi_get(stack.socket, PATH, NULL);
@@ -281,8 +287,8 @@ suite_webservers(void)
 	tcase_add_test(t, nginx_serves_without_kept_connections);
 	tcase_add_test(t, lighttpd_serves_over_a_given_socket);
 	tcase_add_test(t, lighttpd_spawns_workers_itself);
-	tcase_add_test(t,
-		nginx_with_kept_connections_and_500_clients_over_4_threads);
+	tcase_add_test(
+		t, nginx_with_kept_connections_and_500_clients_over_4_threads);
 	tcase_add_test(t, lighttpd_with_500_clients_over_4_threads);
 	tcase_add_test(t, idle_connections_cost_no_thread);
 	tcase_add_test(t, half_a_request_holds_up_nobody);

@@ -15,7 +15,8 @@
 
 /* What catalogue_make() hands out, with what it was made from. */
 struct made {
-	struct catalogue catalogue; /* first: catalogue_unref() goes back to it */
+	struct catalogue
+		catalogue; /* first: catalogue_unref() goes back to it */
 	atomic_uint references;
 	char *path;
 	unsigned version, models;
@@ -93,34 +94,40 @@ write_model(FILE *f, const char *origin, const struct made *m, unsigned i,
 	unsigned long price = next_random(random) % 9000 + m->version;
 	const char *variant = i % 5 == 4 ? ":free" : "";
 
-	fprintf(f, "{\"id\":\"%s-%s/%s-%ub-%u%s\",\"canonical_slug\":"
+	fprintf(f,
+		"{\"id\":\"%s-%s/%s-%ub-%u%s\",\"canonical_slug\":"
 		"\"%s-%s/%s-%ub-%u\",\"hugging_face_id\":\"\","
 		"\"name\":\"%s: %s %uB (%u)\",\"created\":%u,\"description\":\"",
-		origin, maker, family, size, i, variant,
-		origin, maker, family, size, i, maker, family, size, i,
+		origin, maker, family, size, i, variant, origin, maker, family,
+		size, i, maker, family, size, i,
 		1700000000u + (unsigned)(next_random(random) % 57000000));
 	fprintf(f, "Edition %u. ", m->version);
 	for (uint64_t n = next_random(random) % 12 + 3; n > 0; n--)
 		fputs(sentences[next_random(random) % LENGTH(sentences)], f);
 	for (; padding > 0; padding--)
 		fputc(' ', f);
-	fprintf(f, "\",\"context_length\":%u,\"architecture\":{\"modality\":"
+	fprintf(f,
+		"\",\"context_length\":%u,\"architecture\":{\"modality\":"
 		"\"text->text\",\"input_modalities\":[\"text\"],"
 		"\"output_modalities\":[\"text\"],\"tokenizer\":\"Other\","
-		"\"instruct_type\":null},", context);
+		"\"instruct_type\":null},",
+		context);
 	if (i % 100 == 7)
-		fputs("\"pricing\":{\"prompt\":\"-1\",\"completion\":\"-1\"},", f);
+		fputs("\"pricing\":{\"prompt\":\"-1\",\"completion\":\"-1\"},",
+		      f);
 	else
-		fprintf(f, "\"pricing\":{\"prompt\":\"0.%010lu\",\"completion\":"
+		fprintf(f,
+			"\"pricing\":{\"prompt\":\"0.%010lu\",\"completion\":"
 			"\"0.%010lu\",\"request\":\"0\",\"image\":\"0\","
 			"\"web_search\":\"0\",\"internal_reasoning\":\"0\"},",
 			price, price * 4);
-	fprintf(f, "\"top_provider\":{\"context_length\":%u,"
+	fprintf(f,
+		"\"top_provider\":{\"context_length\":%u,"
 		"\"max_completion_tokens\":%s,\"is_moderated\":%s},"
 		"\"per_request_limits\":null,\"supported_parameters\":["
 		"\"max_tokens\",\"temperature\",\"tool_choice\",\"tools\","
-		"\"top_p\"]}", context, i % 3 ? "null" : "16384",
-		i % 2 ? "false" : "true");
+		"\"top_p\"]}",
+		context, i % 3 ? "null" : "16384", i % 2 ? "false" : "true");
 }
 
 /* Write `models` of them, the last one padded. */
@@ -175,7 +182,8 @@ finish(struct catalogue *c)
 	uint64_t h = hash(c->body, c->body_len);
 
 	snprintf(c->etag, sizeof(c->etag), "\"%016" PRIx64 "\"", h);
-	snprintf(c->etag_gzip, sizeof(c->etag_gzip), "\"%016" PRIx64 "-gz\"", h);
+	snprintf(c->etag_gzip, sizeof(c->etag_gzip), "\"%016" PRIx64 "-gz\"",
+		 h);
 	if (deflateInit2(&z, 5, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) !=
 	    Z_OK)
 		return (false);
@@ -264,11 +272,12 @@ catalogue_make(const struct catalogue_wish *wish)
 	m->models = wish->models;
 	m->bytes = wish->bytes;
 	m->path = strdup(wish->path);
-	m->catalogue.modified = EPOCH_OF_VERSION_0 + 3600 * (time_t)wish->version;
+	m->catalogue.modified =
+		EPOCH_OF_VERSION_0 + 3600 * (time_t)wish->version;
 	made = m->path != NULL &&
-	    (m->bytes > 0 ? write_to_size(m) :
-			    write_catalogue(m, m->models, 0)) &&
-	    finish(&m->catalogue);
+	       (m->bytes > 0 ? write_to_size(m)
+			     : write_catalogue(m, m->models, 0)) &&
+	       finish(&m->catalogue);
 	if (!made) {
 		catalogue_unref(&m->catalogue);
 		return (NULL);

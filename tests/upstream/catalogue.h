@@ -16,15 +16,17 @@
 struct catalogue {
 	char *body, *gzip;
 	size_t body_len, gzip_len;
-	char etag[24], etag_gzip[24]; /* strong, quoted; one for each encoding */
+	char etag[24],
+		etag_gzip[24]; /* strong, quoted; one for each encoding */
 	time_t modified;
 };
 
 struct catalogue_wish {
-	const char *path;   /* /groq/models: ids of one path never occur in another */
-	unsigned version;   /* changes every model's price and description */
-	unsigned models;    /* how many, unless `bytes` is given */
-	size_t bytes;	    /* exact size of the body; 0: whatever it comes to */
+	const char *
+		path; /* /groq/models: ids of one path never occur in another */
+	unsigned version; /* changes every model's price and description */
+	unsigned models;  /* how many, unless `bytes` is given */
+	size_t bytes;	  /* exact size of the body; 0: whatever it comes to */
 };
 
 /* NULL: no memory. */

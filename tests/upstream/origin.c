@@ -41,8 +41,10 @@ static enum MHD_Result
 send_text(struct MHD_Connection *c, unsigned status, const char *type,
 	  const char *text)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text),
-		(void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(strlen(text),
+						(void *)(uintptr_t)text,
+						MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result sent;
 
 	if (r == NULL)
@@ -74,10 +76,13 @@ control_plan(struct MHD_Connection *c)
 	if (times != NULL)
 		plan.times = strtoul(times, NULL, 10);
 	if (delay != NULL && !plan_parse_delay(delay, &plan))
-		return (send_text(c, 400, "text/plain", "delay_ms: N or N-M\n"));
+		return (send_text(c, 400, "text/plain",
+				  "delay_ms: N or N-M\n"));
 	if (status != NULL && (plan.status < 200 || plan.status > 599))
-		return (send_text(c, 400, "text/plain", "status: 200 to 599\n"));
-	if (mode != NULL && sscanf(mode, "version:%u%c", &version, &rest) == 1) {
+		return (send_text(c, 400, "text/plain",
+				  "status: 200 to 599\n"));
+	if (mode != NULL &&
+	    sscanf(mode, "version:%u%c", &version, &rest) == 1) {
 		plan_set_version(prefix, version);
 		if (delay == NULL && status == NULL)
 			return (send_text(c, 200, "text/plain", "ok\n"));
@@ -141,8 +146,8 @@ client_has(struct MHD_Connection *c, const struct catalogue *catalogue)
 		return (strcmp(tags, "*") == 0 ||
 			strstr(tags, catalogue->etag) != NULL ||
 			strstr(tags, catalogue->etag_gzip) != NULL);
-	if (since == NULL || strptime(since, "%a, %d %b %Y %H:%M:%S GMT",
-				      &tm) == NULL)
+	if (since == NULL ||
+	    strptime(since, "%a, %d %b %Y %H:%M:%S GMT", &tm) == NULL)
 		return (false);
 	return (catalogue->modified <= timegm(&tm));
 }
@@ -239,8 +244,8 @@ call_new(struct MHD_Connection *c, const char *url, const char *method)
 		return (NULL);
 	}
 	call->status = note.status = status_of(c, call);
-	connection = MHD_get_connection_info(c,
-					     MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	connection =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	call->stats = stats_begin(connection->socket_context, &note);
 	log_call(method, url, call->status, note.if_none_match);
 	return (call);
@@ -265,8 +270,8 @@ call_end(void *arg, struct MHD_Connection *c, void **state,
 static int
 descriptor_of(struct MHD_Connection *c)
 {
-	return (MHD_get_connection_info(c,
-		MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+	return (MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)
+			->connect_fd);
 }
 
 /* Wait, unless the client leaves first; `ms` -1: until then. */
@@ -357,7 +362,7 @@ from_catalogue(struct MHD_Connection *c, const struct call *call)
 	struct catalogue *body = call->catalogue;
 	const char *accepted = header_of(c, "Accept-Encoding");
 	bool gzip = accepted != NULL && strstr(accepted, "gzip") != NULL &&
-	    call->plan.mode != MODE_BROKEN_JSON;
+		    call->plan.mode != MODE_BROKEN_JSON;
 	size_t len = gzip ? body->gzip_len : body->body_len;
 	struct MHD_Response *r;
 	char date[40];
@@ -366,8 +371,8 @@ from_catalogue(struct MHD_Connection *c, const struct call *call)
 		len = 0;
 	else if (call->plan.mode == MODE_BROKEN_JSON)
 		len /= 2;
-	r = MHD_create_response_from_buffer_with_free_callback_cls(len,
-		gzip ? body->gzip : body->body, release_catalogue,
+	r = MHD_create_response_from_buffer_with_free_callback_cls(
+		len, gzip ? body->gzip : body->body, release_catalogue,
 		catalogue_ref(body));
 	if (r == NULL)
 		return (NULL);
@@ -384,7 +389,8 @@ static struct MHD_Response *
 from_text(const char *text)
 {
 	return (MHD_create_response_from_buffer(strlen(text),
-		(void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT));
+						(void *)(uintptr_t)text,
+						MHD_RESPMEM_PERSISTENT));
 }
 
 static enum MHD_Result
@@ -407,9 +413,10 @@ answer(struct MHD_Connection *c, const struct call *call)
 		type = "text/html";
 		break;
 	default:
-		r = call->status == 200 || call->status == 304 ?
-		    from_catalogue(c, call) :
-		    from_text("{\"error\":{\"message\":\"as told\"}}\n");
+		r = call->status == 200 || call->status == 304
+			    ? from_catalogue(c, call)
+			    : from_text(
+				      "{\"error\":{\"message\":\"as told\"}}\n");
 		break;
 	}
 	if (r == NULL)
@@ -484,24 +491,24 @@ bool
 origin_start(int fd, const struct origin_options *wanted)
 {
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION |
-	    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
+			 MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
 	struct MHD_OptionItem tls[3] = { { MHD_OPTION_END, 0, NULL } };
 
 	options = *wanted;
 	if (options.tls_cert != NULL) {
 		flags |= MHD_USE_TLS;
 		tls[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
-			options.tls_cert };
+						  options.tls_cert };
 		tls[1] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0,
-			options.tls_key };
+						  options.tls_key };
 		tls[2] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 	}
 	return (MHD_start_daemon(flags, 0, NULL, NULL, on_request, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_CONNECTION_LIMIT, 4000u,
-		MHD_OPTION_THREAD_STACK_SIZE, (size_t)262144,
-		MHD_OPTION_NOTIFY_COMPLETED, call_end, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
-		MHD_OPTION_ARRAY, tls,
-		MHD_OPTION_END) != NULL);
+				 MHD_OPTION_LISTEN_SOCKET, fd,
+				 MHD_OPTION_CONNECTION_LIMIT, 4000u,
+				 MHD_OPTION_THREAD_STACK_SIZE, (size_t)262144,
+				 MHD_OPTION_NOTIFY_COMPLETED, call_end, NULL,
+				 MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+				 NULL, MHD_OPTION_ARRAY, tls,
+				 MHD_OPTION_END) != NULL);
 }

@@ -14,12 +14,12 @@
  */
 enum mode {
 	MODE_NORMAL,
-	MODE_RESET,	  /* RST in place of an answer */
-	MODE_TRUNCATE,	  /* half of the announced Content-Length, then the end */
-	MODE_CHUNK_CUT,	  /* chunked, cut before the last chunk */
-	MODE_ENDLESS,	  /* a body without an end */
-	MODE_TRICKLE,	  /* a byte every 100 ms */
-	MODE_NOT_JSON,	  /* 200, text/html */
+	MODE_RESET,	/* RST in place of an answer */
+	MODE_TRUNCATE,	/* half of the announced Content-Length, then the end */
+	MODE_CHUNK_CUT, /* chunked, cut before the last chunk */
+	MODE_ENDLESS,	/* a body without an end */
+	MODE_TRICKLE,	/* a byte every 100 ms */
+	MODE_NOT_JSON,	/* 200, text/html */
 	MODE_BROKEN_JSON, /* 200, JSON cut in the middle */
 	MODE_HUGE,	  /* a valid catalogue of `bytes` bytes */
 	MODE_REDIRECT,	  /* 302 to `text` */
@@ -29,12 +29,12 @@ enum mode {
 
 struct plan {
 	enum mode mode;
-	int status;		 /* 0: what the mode means by itself */
+	int status; /* 0: what the mode means by itself */
 	unsigned delay_ms, delay_max_ms;
-	bool has_delay;		 /* false: the default of the command line */
+	bool has_delay; /* false: the default of the command line */
 	size_t bytes;
 	char text[1024];
-	unsigned long times;	 /* 0: for good */
+	unsigned long times; /* 0: for good */
 };
 
 /* Read a `mode` as the control request gives it: "huge:1000".  "version:N" is

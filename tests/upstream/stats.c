@@ -167,7 +167,8 @@ stats_write(FILE *to)
 			fputc(',', to);
 		first = false;
 		write_string(to, p->path);
-		fprintf(to, ":{\"requests\":%lu,\"not_modified\":%lu,"
+		fprintf(to,
+			":{\"requests\":%lu,\"not_modified\":%lu,"
 			"\"connections\":%lu,\"in_flight\":%u,"
 			"\"max_in_flight\":%u,\"authorization\":",
 			p->requests, p->not_modified, p->connections,

@@ -30,24 +30,24 @@
 #define EX_USAGE 64
 
 static const char usage[] =
-"usage: upstream [options]\n"
-"\n"
-"  --listen ADDRESS    host:port or unix:/path (127.0.0.1:0); port 0: a free one\n"
-"  --port-file FILE    write the port there once connections are accepted\n"
-"  --delay-ms N[-M]    answer after so many milliseconds (0)\n"
-"  --file FILE         answer this file, byte for byte\n"
-"  --models N          answer N made-up models (324)\n"
-"  --log FILE          append a line for each request as it arrives:\n"
-"                      time method path status if-none-match\n"
-"  --tls-cert FILE --tls-key FILE    speak TLS\n"
-"  --help\n"
-"\n"
-"At run time, for the paths under a prefix:\n"
-"  POST /control?path=/groq[&delay_ms=N[-M]][&status=N][&mode=MODE][&times=N]\n"
-"       modes: normal refuse-reset truncate chunk-cut endless trickle not-json\n"
-"       broken-json huge:BYTES redirect:URL hang version:N retry-after:SECONDS\n"
-"  POST /control/reset\n"
-"  GET  /control/stats\n";
+	"usage: upstream [options]\n"
+	"\n"
+	"  --listen ADDRESS    host:port or unix:/path (127.0.0.1:0); port 0: a free one\n"
+	"  --port-file FILE    write the port there once connections are accepted\n"
+	"  --delay-ms N[-M]    answer after so many milliseconds (0)\n"
+	"  --file FILE         answer this file, byte for byte\n"
+	"  --models N          answer N made-up models (324)\n"
+	"  --log FILE          append a line for each request as it arrives:\n"
+	"                      time method path status if-none-match\n"
+	"  --tls-cert FILE --tls-key FILE    speak TLS\n"
+	"  --help\n"
+	"\n"
+	"At run time, for the paths under a prefix:\n"
+	"  POST /control?path=/groq[&delay_ms=N[-M]][&status=N][&mode=MODE][&times=N]\n"
+	"       modes: normal refuse-reset truncate chunk-cut endless trickle not-json\n"
+	"       broken-json huge:BYTES redirect:URL hang version:N retry-after:SECONDS\n"
+	"  POST /control/reset\n"
+	"  GET  /control/stats\n";
 
 static struct {
 	const char *listen, *port_file, *file, *log, *tls_cert, *tls_key;
@@ -55,8 +55,7 @@ static struct {
 
 static struct origin_options origin = { .models = 324, .log_fd = -1 };
 
-static void __attribute__((noreturn))
-die(const char *what, const char *which)
+static void __attribute__((noreturn)) die(const char *what, const char *which)
 {
 	fprintf(stderr, "upstream: %s: %s\n", which, what);
 	exit(errno == 0 ? EX_USAGE : 1);
@@ -160,12 +159,24 @@ read_options(int argc, char **argv)
 	errno = 0;
 	while ((o = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (o) {
-		case 'l': options.listen = optarg; break;
-		case 'p': options.port_file = optarg; break;
-		case 'f': options.file = optarg; break;
-		case 'o': options.log = optarg; break;
-		case 'c': options.tls_cert = optarg; break;
-		case 'k': options.tls_key = optarg; break;
+		case 'l':
+			options.listen = optarg;
+			break;
+		case 'p':
+			options.port_file = optarg;
+			break;
+		case 'f':
+			options.file = optarg;
+			break;
+		case 'o':
+			options.log = optarg;
+			break;
+		case 'c':
+			options.tls_cert = optarg;
+			break;
+		case 'k':
+			options.tls_key = optarg;
+			break;
 		case 'd':
 			if (!plan_parse_delay(optarg, &origin.delay))
 				die("not N or N-M", "--delay-ms");
@@ -211,8 +222,9 @@ main(int argc, char **argv)
 			die("no memory", options.file);
 	}
 	if (options.log != NULL) {
-		origin.log_fd = open(options.log, O_WRONLY | O_CREAT |
-				      O_APPEND | O_CLOEXEC, 0644);
+		origin.log_fd = open(options.log,
+				     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+				     0644);
 		if (origin.log_fd < 0)
 			die(strerror(errno), options.log);
 	}
