@@ -113,8 +113,10 @@ note_lost(struct postgres *pg, struct bytes why)
 	news = !pg->lost;
 	pg->lost = true;
 	lock_give(&pg->lock);
-	if (news)
+	if (news) {
+		why = bytes_cut(&why, '\n'); /* advice follows */
 		log_warn("postgres: no connection: %.*s", BYTES_ARG(why));
+	}
 }
 
 static void

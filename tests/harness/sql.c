@@ -3,6 +3,7 @@
 #include "scratch.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,11 +19,23 @@ static struct kept {
 	char *url;
 } kept[KEPT_MAX];
 
+/* The parent's connection is released without a word to its server. */
+static void
+cut_off(const PGconn *connection)
+{
+	int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (nowhere < 0 || dup2(nowhere, PQsocket(connection)) < 0)
+		abort();
+	close(nowhere);
+}
+
 static void
 forget(struct kept *k)
 {
-	if (k->owner == getpid())
-		PQfinish(k->connection);
+	if (k->owner != getpid() && PQsocket(k->connection) >= 0)
+		cut_off(k->connection);
+	PQfinish(k->connection);
 	k->connection = NULL;
 }
 
