@@ -22,6 +22,7 @@ struct block {
 
 struct redis_reader {
 	redisReader *hiredis;
+	bool absurd;	/* an array of more items than anybody asked for */
 	bool delivered; /* the memory below is a reply that was handed out */
 	size_t used;	/* of the scratch */
 	struct block *large;
@@ -153,12 +154,16 @@ create_string(const redisReadTask *task, char *from, size_t len)
 static void *
 create_array(const redisReadTask *task, int count)
 {
+	struct redis_reader *r = task->privdata;
 	struct redis_reply *reply = place(task, REDIS_ARRAY);
 	struct redis_reply *items;
 
-	if (reply == NULL || count < 0 || count > ITEMS_MAX)
+	if (reply == NULL)
 		return (NULL);
-	items = reader_alloc(task->privdata, (size_t)count * sizeof(*items));
+	r->absurd = count < 0 || count > ITEMS_MAX;
+	if (r->absurd)
+		return (NULL);
+	items = reader_alloc(r, (size_t)count * sizeof(*items));
 	if (items == NULL)
 		return (NULL);
 	reply->items = items;
@@ -233,6 +238,13 @@ redis_reader_free(struct redis_reader *r)
 	free(r);
 }
 
+static enum result
+failure(const struct redis_reader *r)
+{
+	return (r->hiredis->err == REDIS_ERR_OOM && !r->absurd ? R_NO_MEMORY
+							       : R_BAD_ANSWER);
+}
+
 enum result
 redis_reader_feed(struct redis_reader *r, struct bytes more)
 {
@@ -242,7 +254,7 @@ redis_reader_feed(struct redis_reader *r, struct bytes more)
 		return (R_BAD_ANSWER);
 	if (redisReaderFeed(r->hiredis, more.at, more.len) == REDIS_OK)
 		return (R_OK);
-	return (r->hiredis->err == REDIS_ERR_OOM ? R_NO_MEMORY : R_BAD_ANSWER);
+	return (failure(r));
 }
 
 /* hiredis keeps its buffer at the size of the largest reply: give that back. */
@@ -268,8 +280,7 @@ redis_reader_next(struct redis_reader *r, const struct redis_reply **reply)
 			return (R_NO_MEMORY);
 	}
 	if (redisReaderGetReply(r->hiredis, &object) != REDIS_OK)
-		return (r->hiredis->err == REDIS_ERR_OOM ? R_NO_MEMORY
-							 : R_BAD_ANSWER);
+		return (failure(r));
 	*reply = object;
 	r->delivered = object != NULL;
 	return (R_OK);
