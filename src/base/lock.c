@@ -25,20 +25,13 @@ must(int error, const char *what)
 #ifdef LOCK_DEBUG
 
 static const char *const names[LOCK_RANKS_] = {
-	[LOCK_SERVER] = "server",
-	[LOCK_FLIGHTS] = "flights",
-	[LOCK_PARTS] = "parts",
-	[LOCK_INVALIDATION] = "invalidation",
-	[LOCK_RENDEZVOUS] = "rendezvous",
-	[LOCK_LEASES] = "leases",
-	[LOCK_MEMORY] = "memory",
-	[LOCK_UPSTREAM] = "upstream",
-	[LOCK_POSTGRES] = "postgres",
-	[LOCK_REDIS] = "redis",
-	[LOCK_BREAKER] = "breaker",
-	[LOCK_POOL] = "pool",
-	[LOCK_TIMER] = "timer",
-	[LOCK_COMPLETIONS] = "completions",
+	[LOCK_SERVER] = "server",	  [LOCK_FLIGHTS] = "flights",
+	[LOCK_PARTS] = "parts",		  [LOCK_INVALIDATION] = "invalidation",
+	[LOCK_RENDEZVOUS] = "rendezvous", [LOCK_LEASES] = "leases",
+	[LOCK_MEMORY] = "memory",	  [LOCK_UPSTREAM] = "upstream",
+	[LOCK_POSTGRES] = "postgres",	  [LOCK_REDIS] = "redis",
+	[LOCK_BREAKER] = "breaker",	  [LOCK_POOL] = "pool",
+	[LOCK_TIMER] = "timer",		  [LOCK_COMPLETIONS] = "completions",
 };
 
 static _Thread_local bool held[LOCK_RANKS_];
