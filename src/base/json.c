@@ -258,11 +258,12 @@ json_add_object_with(struct buf *to, struct bytes object, struct bytes name,
 struct bytes
 json_trim(struct bytes text)
 {
-	while (text.len > 0 && strchr(" \t\r\n", text.at[0]) != NULL)
-		text = bytes_from(text, 1);
-	while (text.len > 0 && strchr(" \t\r\n", text.at[text.len - 1]) != NULL)
-		text.len--;
-	return (text);
+	struct cursor c = cursor_of(text);
+
+	cursor_skip_space(&c);
+	while (c.at < c.end && memchr(" \t\r\n", c.end[-1], 4) != NULL)
+		c.end--;
+	return ((struct bytes){ c.at, (size_t)(c.end - c.at) });
 }
 
 bool
@@ -278,22 +279,23 @@ json_next_member(struct bytes *rest, struct bytes *name, struct bytes *value)
 void
 json_add_string(struct buf *to, struct bytes quoted)
 {
-	struct cursor c = { quoted.at, quoted.at };
+	struct cursor c;
+	const char *plain;
 	char utf8[4];
-	size_t len;
 	long code;
 
-	if (quoted.len >= 2)
-		c = (struct cursor){ quoted.at + 1, quoted.at + quoted.len - 1 };
+	if (quoted.len < 2)
+		return;
+	c = (struct cursor){ quoted.at + 1, quoted.at + quoted.len - 1 };
 	while (c.at < c.end) {
-		if (*c.at != '\\') {
-			buf_char(to, *c.at++);
-			continue;
-		}
-		c.at++;
+		plain = c.at;
+		while (c.at < c.end && *c.at != '\\')
+			c.at++;
+		buf_add(to, (struct bytes){ plain, (size_t)(c.at - plain) });
+		if (!cursor_skip(&c, '\\'))
+			return;
 		if ((code = cursor_take_escape(&c)) < 0)
 			return;
-		len = encode(code, utf8);
-		buf_add(to, (struct bytes){ utf8, len });
+		buf_add(to, (struct bytes){ utf8, encode(code, utf8) });
 	}
 }

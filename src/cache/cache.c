@@ -10,6 +10,7 @@
 #include "postgres_tier.h"
 #include "scope.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,41 +280,54 @@ cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 	flight_join(c->flights, &query, done, arg);
 }
 
+/* One who waits for several answers. */
 struct rendezvous {
 	struct lock lock;
 	struct signal there;
-	bool done;
-	struct cache_answer answer;
+	unsigned missing;
+};
+
+struct arrival {
+	struct rendezvous *at;
+	struct cache_part *part;
 };
 
 static void
-meet(void *arg, const struct cache_answer *answer)
+arrive(void *arg, const struct cache_answer *answer)
 {
-	struct rendezvous *r = arg;
+	struct arrival *a = arg;
+	struct rendezvous *at = a->at;
 
-	lock_take(&r->lock);
-	r->answer = *answer;
-	r->done = true;
-	signal_wake_one(&r->there);
-	lock_give(&r->lock);
+	lock_take(&at->lock);
+	a->part->answer = *answer;
+	if (--at->missing == 0)
+		signal_wake_one(&at->there);
+	lock_give(&at->lock);
 }
 
 void
-cache_wait(struct cache *c, const struct cache_query *q,
-	   struct cache_answer *answer)
+cache_wait(struct cache *c, struct cache_part *parts, unsigned count,
+	   enum cache_demand demand)
 {
-	struct rendezvous r = { .done = false };
+	struct arrival arrivals[PARTS_MAX];
+	struct rendezvous at = { .missing = count };
+	struct cache_query q;
+	unsigned i;
 
-	lock_init(&r.lock, LOCK_RENDEZVOUS);
-	signal_init(&r.there);
-	cache_fetch(c, q, meet, &r);
-	lock_take(&r.lock);
-	while (!r.done) /* cache_fetch() keeps the deadline */
-		signal_wait(&r.there, &r.lock, INT64_MAX);
-	lock_give(&r.lock);
-	signal_fini(&r.there);
-	lock_fini(&r.lock);
-	*answer = r.answer;
+	assert(count <= PARTS_MAX);
+	lock_init(&at.lock, LOCK_RENDEZVOUS);
+	signal_init(&at.there);
+	for (i = 0; i < count; i++) {
+		arrivals[i] = (struct arrival){ &at, &parts[i] };
+		q = cache_part_query(&parts[i], demand, 0);
+		cache_fetch(c, &q, arrive, &arrivals[i]);
+	}
+	lock_take(&at.lock);
+	while (at.missing > 0) /* cache_fetch() keeps its deadline */
+		signal_wait(&at.there, &at.lock, INT64_MAX);
+	lock_give(&at.lock);
+	signal_fini(&at.there);
+	lock_fini(&at.lock);
 }
 
 struct job {
@@ -361,11 +375,12 @@ cache_catch_up(struct cache *c)
 }
 
 enum result
-cache_invalidate(struct cache *c, struct bytes scope, bool soft)
+cache_invalidate(struct cache *c, struct bytes scope,
+		 enum cache_invalidation how)
 {
 	const struct postgres_value values[] = {
 		{ scope, PG_TEXT },
-		{ soft ? BYTES("t") : BYTES("f"), PG_TEXT },
+		{ how == CACHE_SOFT ? BYTES("t") : BYTES("f"), PG_TEXT },
 	};
 	enum result r = postgres_run(c->tiers.pg, 0,
 				     "SELECT cache_invalidate(ARRAY[$1], "

@@ -131,8 +131,13 @@ bool cache_peek(struct cache *c, const struct cache_query *q, struct cache_answe
  * share.  `done` may run before this returns, or on any thread, and must not wait. */
 void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done, void *arg);
 
-/* The same, waiting: for loader threads. */
-void cache_wait(struct cache *c, const struct cache_query *q, struct cache_answer *answer);
+/* Fetch the parts side by side and wait for all their answers: for loader threads. */
+void cache_wait(struct cache *c, struct cache_part *parts, unsigned count, enum cache_demand demand);
+
+/* A part as a query, and the release of what a part holds. */
+struct cache_query cache_part_query(const struct cache_part *part, enum cache_demand demand,
+				    int64_t deadline_ms);
+void cache_part_fini(struct cache_part *part);
 
 /* Run a job that may wait, on a loader thread.  R_BUSY: too many wait already. */
 MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg), void *arg);
@@ -140,8 +145,11 @@ MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg), void *ar
 /* After a commit: return once every record committed so far counts in Redis and in this process. */
 MUST_USE enum result cache_catch_up(struct cache *c);
 
-/* Take out what `scope` matches, everywhere (a record in the log), and catch up. */
-MUST_USE enum result cache_invalidate(struct cache *c, struct bytes scope, bool soft);
+/* Take out what `scope` matches, everywhere, by a record in the log, and catch up.  Soft: it is stale from
+ * now on, served while one refresh runs. */
+enum cache_invalidation { CACHE_HARD, CACHE_SOFT };
+MUST_USE enum result cache_invalidate(struct cache *c, struct bytes scope,
+				      enum cache_invalidation how);
 
 /* The name a user has in keys: the first 16 hex digits of HMAC-SHA-256(CACHE_KEY_SECRET, id), and a NUL. */
 void cache_user_hash(const struct cache *c, struct bytes user, char out[static 17]);

@@ -29,6 +29,31 @@ struct parts {
 	void *arg;
 };
 
+struct cache_query
+cache_part_query(const struct cache_part *part, enum cache_demand demand,
+		 int64_t deadline_ms)
+{
+	return ((struct cache_query){
+		.key = buf_bytes(&part->key),
+		.log_key = buf_bytes(&part->log_key),
+		.arguments = buf_bytes(&part->arguments),
+		.policy = part->policy,
+		.source = part->source,
+		.demand = demand,
+		.deadline_ms = deadline_ms,
+	});
+}
+
+void
+cache_part_fini(struct cache_part *part)
+{
+	entry_unref(part->answer.entry);
+	part->answer.entry = NULL;
+	buf_fini(&part->key);
+	buf_fini(&part->log_key);
+	buf_fini(&part->arguments);
+}
+
 static void
 drop(struct parts *p)
 {
@@ -36,12 +61,8 @@ drop(struct parts *p)
 
 	if (atomic_fetch_sub(&p->references, 1) != 1)
 		return;
-	for (i = 0; i < p->count; i++) {
-		entry_unref(p->of[i].answer.entry);
-		buf_fini(&p->of[i].key);
-		buf_fini(&p->of[i].log_key);
-		buf_fini(&p->of[i].arguments);
-	}
+	for (i = 0; i < p->count; i++)
+		cache_part_fini(&p->of[i]);
 	lock_fini(&p->lock);
 	free(p);
 }
@@ -100,22 +121,6 @@ part_done(void *arg, const struct cache_answer *answer)
 	drop(p);
 }
 
-/* A part's query, as young as the whole is asked to be. */
-static struct cache_query
-part_query(const struct cache_part *part, const struct cache_query *whole,
-	   int64_t deadline_ms)
-{
-	return ((struct cache_query){
-		.key = buf_bytes(&part->key),
-		.log_key = buf_bytes(&part->log_key),
-		.arguments = buf_bytes(&part->arguments),
-		.policy = part->policy,
-		.source = part->source,
-		.demand = whole->demand,
-		.deadline_ms = deadline_ms,
-	});
-}
-
 bool
 parts_fetch(struct flights *fs, struct timers *timers,
 	    const struct cache_query *whole, const struct cache_load *load,
@@ -147,7 +152,8 @@ parts_fetch(struct flights *fs, struct timers *timers,
 		p->slots[i] = (struct slot){ p, i };
 	}
 	for (i = 0; i < p->count; i++) {
-		q = part_query(&p->of[i], whole, load->deadline_ms);
+		q = cache_part_query(&p->of[i], whole->demand,
+				     load->deadline_ms);
 		if (q.policy->ttl_ms == 0)
 			flight_bypass(fs, &q, part_done, &p->slots[i]);
 		else

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "endpoint.h"
+
+#include "../base/log.h"
+#include "../cache/scope.h"
+
+#include <string.h>
+
+/* Arguments of a query: each value's length (four bytes, all ones for an absent
+ * value), then its bytes. */
+#define ABSENT UINT32_MAX
+
+static void
+pack(const struct values *v, struct buf *to)
+{
+	uint32_t len;
+	unsigned i;
+
+	for (i = 0; i < v->count; i++) {
+		len = v->of[i].at == NULL ? ABSENT : (uint32_t)v->of[i].len;
+		buf_add(to, (struct bytes){ (const char *)&len, sizeof(len) });
+		if (len != ABSENT)
+			buf_add(to, v->of[i]);
+	}
+}
+
+static bool
+unpack(struct bytes from, struct values *v)
+{
+	uint32_t len;
+
+	for (v->count = 0; from.len > 0; v->count++) {
+		if (from.len < sizeof(len) || v->count == VALUES_MAX)
+			return (false);
+		memcpy(&len, from.at, sizeof(len));
+		from = bytes_from(from, sizeof(len));
+		v->of[v->count] = (struct bytes){ NULL, 0 };
+		if (len == ABSENT)
+			continue;
+		if (len > from.len)
+			return (false);
+		v->of[v->count] = (struct bytes){ from.at, len };
+		from = bytes_from(from, len);
+	}
+	return (true);
+}
+
+static enum result
+load(void *context, struct cache_load *cache)
+{
+	const struct served *e = context;
+	struct values values;
+	struct load l = { e->services, e, &values, cache };
+
+	if (!unpack(cache->arguments, &values) ||
+	    values.count != e->n_params + 1)
+		return (R_INTERNAL);
+	return (e->endpoint->load(&l));
+}
+
+static unsigned
+list_parts(void *context, const struct cache_load *cache,
+	   struct cache_part *parts)
+{
+	const struct served *e = context;
+	struct cache_load copy = *cache;
+	struct values values;
+	const struct load l = { e->services, e, &values, &copy };
+
+	if (!unpack(cache->arguments, &values) ||
+	    values.count != e->n_params + 1)
+		return (0);
+	return (e->endpoint->parts(&l, parts));
+}
+
+static bool
+parse_method(struct bytes name, enum method *method)
+{
+	enum method m;
+
+	for (m = METHOD_GET; m < METHOD_OTHER; m++)
+		if (bytes_equal(name, bytes_of(method_name(m)))) {
+			*method = m;
+			return (true);
+		}
+	return (false);
+}
+
+/* What is wrong with a declaration, or NULL. */
+static const char *
+flaw(const struct endpoint *e, enum method method)
+{
+	if ((e->load == NULL) == (e->run == NULL))
+		return ("needs either .load or .run");
+	if (e->load != NULL && method != METHOD_GET)
+		return ("has .load but is not a GET");
+	if (e->load != NULL && e->key == NULL)
+		return ("has .load but no .key");
+	if (e->load != NULL && e->policy.category == NULL)
+		return ("has .load but no .policy");
+	if (e->load != NULL && e->access == ACCESS_USER &&
+	    strstr(e->key, "{user}") == NULL)
+		return ("is for a user but has no {user} in its .key");
+	if ((e->load == load_json || e->run == run_json) && e->sql == NULL)
+		return ("has no .sql");
+	return (NULL);
+}
+
+enum result
+endpoint_serve(const struct endpoint *e, const struct services *s,
+	       struct served *out, struct buf *problem)
+{
+	struct bytes route = bytes_of(e->route);
+	struct bytes method = bytes_cut(&route, ' ');
+	struct config_policy policy;
+	const char *wrong = "has an unknown method";
+	const struct param *p;
+
+	*out = (struct served){ .endpoint = e, .services = s, .path = route };
+	if (parse_method(method, &out->method))
+		wrong = flaw(e, out->method);
+	for (p = e->params; p != NULL && p->name != NULL; p++)
+		out->n_params++;
+	if (out->n_params >= VALUES_MAX)
+		wrong = "has too many parameters";
+	if (wrong != NULL) {
+		buf_printf(problem, "endpoint %s %s", e->route, wrong);
+		return (R_INVALID);
+	}
+	out->source.context = out;
+	out->source.load = load;
+	out->source.list_parts = e->parts != NULL ? list_parts : NULL;
+	out->policy = e->policy;
+	if (e->load != NULL && config_policy(s->config, e->policy.category,
+					     &policy) == R_OK) {
+		out->policy.ttl_ms = policy.ttl_ms;
+		out->policy.refresh_ms = policy.refresh_ms;
+		out->policy.grace_ms = policy.grace_ms;
+	}
+	return (R_OK);
+}
+
+/* The value that a name in a key template stands for. */
+static struct bytes
+value_of(const struct served *e, const struct values *v, struct bytes name)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++)
+		if (bytes_equal(name, bytes_of(e->endpoint->params[i].name)))
+			return (v->of[i + 1]);
+	return (BYTES_NONE);
+}
+
+static void
+add_all_params(const struct served *e, const struct values *v, struct buf *to)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++) {
+		if (i > 0)
+			buf_char(to, ':');
+		buf_percent(to, v->of[i + 1]);
+	}
+}
+
+enum user_form { USER_HASHED, USER_IN_LOG };
+
+static void
+fill_template(const struct served *e, const struct values *v,
+	      enum user_form form, struct buf *to)
+{
+	struct bytes rest = bytes_of(e->endpoint->key), name;
+	char hash[USER_HASH_DIGITS + 1];
+
+	while (rest.len > 0) {
+		buf_add(to, bytes_cut(&rest, '{'));
+		if (rest.len == 0)
+			break;
+		name = bytes_cut(&rest, '}');
+		if (bytes_equal(name, BYTES("params"))) {
+			add_all_params(e, v, to);
+		} else if (!bytes_equal(name, BYTES("user"))) {
+			buf_percent(to, value_of(e, v, name));
+		} else if (form == USER_IN_LOG) {
+			buf_char(to, '@');
+			buf_add(to, v->of[0]);
+		} else {
+			cache_user_hash(e->services->cache, v->of[0], hash);
+			buf_str(to, hash);
+		}
+	}
+}
+
+enum result
+endpoint_query(const struct served *e, const struct values *v, struct buf *key,
+	       struct buf *log_key, struct buf *arguments)
+{
+	fill_template(e, v, USER_HASHED, key);
+	fill_template(e, v, USER_IN_LOG, log_key);
+	pack(v, arguments);
+	if (buf_error(key) != R_OK)
+		return (buf_error(key));
+	if (buf_error(log_key) != R_OK)
+		return (buf_error(log_key));
+	if (key->len > KEY_MAX_BYTES)
+		return (R_TOO_LARGE);
+	return (buf_error(arguments));
+}
+
+enum result
+endpoint_part(const struct served *e, const struct values *v,
+	      struct cache_part *part)
+{
+	part->policy = &e->policy;
+	part->source = &e->source;
+	return (endpoint_query(e, v, &part->key, &part->log_key,
+			       &part->arguments));
+}
+
+/* Run the endpoint's statement; its one value to `to`. */
+static enum result
+query(const struct served *e, const struct values *v, int64_t deadline_ms,
+      struct buf *to)
+{
+	struct postgres_value values[VALUES_MAX];
+	struct postgres_rows *rows;
+	enum result r;
+	unsigned i;
+
+	for (i = 0; i < v->count; i++)
+		values[i] = (struct postgres_value){
+			v->of[i], v->of[i].at == NULL ? PG_NULL : PG_TEXT };
+	r = postgres_query(e->services->pg, deadline_ms, e->endpoint->sql,
+			   values, v->count, &rows);
+	if (r != R_OK)
+		return (r);
+	if (postgres_count(rows) == 0 || postgres_is_null(rows, 0, 0))
+		r = R_NOT_FOUND;
+	else
+		buf_add(to, postgres_get(rows, 0, 0));
+	postgres_rows_free(rows);
+	return (r);
+}
+
+enum result
+load_json(struct load *l)
+{
+	return (query(l->served, l->values, l->cache->deadline_ms,
+		      &l->cache->body));
+}
+
+enum result
+run_json(struct run *r)
+{
+	return (query(r->served, r->values, 0, &r->body));
+}

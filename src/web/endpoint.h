@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+
+#include "../base/buf.h"
+#include "../base/bytes.h"
+#include "../base/config.h"
+#include "../base/result.h"
+#include "../cache/cache.h"
+#include "../store/postgres.h"
+#include "../store/upstream.h"
+#include "request.h"
+
+/*
+ * endpoint: what a handler declares.  Either `load` (GET; cached under `key`) or `run`
+ * (changes something, never cached), not both and not neither.
+ */
+enum access {
+	ACCESS_PUBLIC,
+	ACCESS_USER,  /* any API key */
+	ACCESS_ADMIN, /* an API key of a user whose role is admin */
+};
+
+enum param_kind {
+	PARAM_TEXT, /* `min` to `max` characters; default 1 to 200 */
+	PARAM_WORD, /* one of the words of `of` */
+	PARAM_INT,
+	PARAM_NUMBER,
+	PARAM_UUID,
+	PARAM_OBJECT, /* a JSON object */
+};
+
+enum param_in { IN_QUERY, IN_PATH, IN_BODY };
+
+struct services;
+
+/* One parameter.  What is not named in a table is refused, so that a typo is an
+ * error and not another cache key. */
+struct param {
+	const char *name;
+	enum param_kind kind;
+	enum param_in in;
+	double min, max; /* inclusive: of numbers, or of the length of texts */
+	bool optional;
+	const char *otherwise; /* the value when absent; implies optional */
+	const char *of;	       /* words, separated by spaces */
+
+	/* Optional, for words that only the configuration knows.  Says in
+	 * `accepted` what would do, when it returns false. */
+	bool (*accepts)(const struct services *s, struct bytes value,
+			struct buf *accepted);
+};
+#define PARAMS_END { .name = NULL }
+
+/* A request's parameters: the caller's id first, then the table's, in order. */
+#define VALUES_MAX 20
+struct values {
+	struct bytes of[VALUES_MAX]; /* `at` is NULL when absent */
+	unsigned count;
+};
+
+struct served;
+
+/* One load as a handler sees it. */
+struct load {
+	const struct services *services;
+	const struct served *served;
+	const struct values *values;
+	struct cache_load *cache; /* where the answer goes */
+};
+typedef enum result load_fn(struct load *l);
+
+/* The parts that a value is made of; see cache.h. */
+typedef unsigned parts_fn(const struct load *l, struct cache_part *parts);
+
+/* One mutation, on a loader thread. */
+struct run {
+	const struct services *services;
+	const struct served *served;
+	const struct values *values;
+	struct buf body;   /* the answer's JSON */
+	struct buf detail; /* of a failure, for the client */
+	int status;	   /* of success; 200 unless set */
+};
+typedef enum result run_fn(struct run *r);
+
+struct endpoint {
+	const char *route; /* "GET /api/models", "PUT /api/models/{id}" */
+	const char *when;  /* "owner=me": only with this query parameter, which
+			    * is none of `params` */
+	enum access access;
+	const struct param *params;
+
+	/* "models:{gateway}:all": names of parameters, {params} for all of them,
+	 * {user} for the caller (a must when `access` is ACCESS_USER). */
+	const char *key;
+	struct policy policy; /* defaults; category names the settings */
+	load_fn *load;
+	parts_fn *parts; /* optional */
+
+	run_fn *run;
+	const char *sql; /* for load_json and run_json: $1 is the caller, $2...
+			  * the parameters; one row, one column of JSON */
+};
+#define ENDPOINTS_END { .route = NULL }
+
+/* A gateway: a named upstream. */
+struct gateway {
+	const char *name;
+	struct upstream *upstream;
+};
+
+/* What handlers work with. */
+struct services {
+	const struct config *config;
+	struct postgres *pg;
+	struct cache *cache;
+	const struct gateway *gateways;
+	unsigned n_gateways;
+	const struct router *router;
+};
+
+/* An endpoint in service. */
+struct served {
+	const struct endpoint *endpoint;
+	const struct services *services;
+	enum method method;
+	struct bytes path;	    /* the route's, with its {names} */
+	struct policy policy;	    /* as configured */
+	struct cache_source source; /* context: this struct */
+	unsigned n_params;
+};
+
+/* Check an endpoint's declaration and put it in service.  `problem` names what is wrong with it. */
+MUST_USE enum result endpoint_serve(const struct endpoint *e, const struct services *s,
+				    struct served *out, struct buf *problem);
+
+/* Put a query for `e` together: key, name in the log and arguments, into bufs that the caller
+ * releases.  R_TOO_LARGE: a key over KEY_MAX_BYTES. */
+MUST_USE enum result endpoint_query(const struct served *e, const struct values *v,
+				    struct buf *key, struct buf *log_key, struct buf *arguments);
+
+/* Fill in `part` for another endpoint of the same services with these values. */
+MUST_USE enum result endpoint_part(const struct served *e, const struct values *v,
+				   struct cache_part *part);
+
+/* Loads and runs the endpoint's SQL.  No row: R_NOT_FOUND. */
+load_fn load_json;
+run_fn run_json;
+
+#endif

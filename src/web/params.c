@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "params.h"
+
+#include "../base/json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 200 /* characters, when a table gives no other */
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (c - '0');
+	if (c >= 'a' && c <= 'f')
+		return (c - 'a' + 10);
+	if (c >= 'A' && c <= 'F')
+		return (c - 'A' + 10);
+	return (-1);
+}
+
+/* Percent-decode; false when it is malformed.  Plain text is not copied. */
+static bool
+decode(struct bytes raw, bool plus_is_space, struct arena *arena,
+       struct bytes *out)
+{
+	size_t i, n = 0;
+	char *to;
+	int high, low;
+
+	if (bytes_find(raw, '%') < 0 &&
+	    (!plus_is_space || bytes_find(raw, '+') < 0)) {
+		*out = raw;
+		return (true);
+	}
+	if ((to = arena_alloc(arena, raw.len + 1)) == NULL)
+		return (false);
+	for (i = 0; i < raw.len; i++) {
+		if (raw.at[i] == '+' && plus_is_space) {
+			to[n++] = ' ';
+		} else if (raw.at[i] != '%') {
+			to[n++] = raw.at[i];
+		} else {
+			if (i + 2 >= raw.len ||
+			    (high = hex_digit(raw.at[i + 1])) < 0 ||
+			    (low = hex_digit(raw.at[i + 2])) < 0)
+				return (false);
+			to[n++] = (char)(high * 16 + low);
+			i += 2;
+		}
+	}
+	*out = (struct bytes){ to, n };
+	return (true);
+}
+
+static size_t
+characters(struct bytes text)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < text.len; i++)
+		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
+	return (n);
+}
+
+static bool
+is_uuid(struct bytes text)
+{
+	size_t i;
+
+	if (text.len != 36)
+		return (false);
+	for (i = 0; i < text.len; i++)
+		if (i == 8 || i == 13 || i == 18 || i == 23
+			    ? text.at[i] != '-'
+			    : hex_digit(text.at[i]) < 0)
+			return (false);
+	return (true);
+}
+
+/* A JSON number (RFC 8259), so that what PostgreSQL sees has no surprises. */
+static bool
+is_number(struct bytes text, double *value)
+{
+	char copy[64];
+	char *end;
+
+	if (text.len == 0 || text.len >= sizeof(copy))
+		return (false);
+	memcpy(copy, text.at, text.len);
+	copy[text.len] = '\0';
+	if (strspn(copy, "0123456789+-.eE") != text.len)
+		return (false);
+	errno = 0;
+	*value = strtod(copy, &end);
+	return (end == copy + text.len && errno == 0 && isfinite(*value));
+}
+
+static bool
+is_word_of(struct bytes word, const char *words)
+{
+	struct bytes rest = bytes_of(words);
+
+	while (rest.len > 0)
+		if (bytes_equal(bytes_cut(&rest, ' '), word))
+			return (true);
+	return (false);
+}
+
+/* Lower-case UUIDs, plain integers: one spelling each. */
+static bool
+canonical(struct arena *arena, struct bytes *value, enum param_kind kind,
+	  int64_t number)
+{
+	struct buf text = { 0 };
+	size_t i;
+
+	if (kind == PARAM_INT) {
+		buf_int(&text, number);
+	} else {
+		for (i = 0; i < value->len; i++)
+			buf_char(&text, value->at[i] >= 'A' && value->at[i] <= 'F'
+						? (char)(value->at[i] + 32)
+						: value->at[i]);
+	}
+	if (buf_error(&text) == R_OK)
+		*value = arena_copy(arena, buf_bytes(&text));
+	else
+		value->at = NULL;
+	buf_fini(&text);
+	return (value->at != NULL);
+}
+
+/* Check one value and make it canonical. */
+static enum result
+check(const struct served *e, const struct param *p, struct arena *arena,
+      struct bytes *value, struct buf *problem)
+{
+	double most = p->max > 0 ? p->max : TEXT_MAX, number;
+	double least = p->max > 0 ? p->min : 1;
+	struct buf accepted = { 0 };
+	bool right = true;
+	int64_t whole = 0;
+
+	switch (p->kind) {
+	case PARAM_TEXT:
+		right = (double)characters(*value) >= least &&
+			(double)characters(*value) <= most;
+		buf_printf(&accepted, "%.0f to %.0f characters", least, most);
+		break;
+	case PARAM_WORD:
+		if (p->accepts != NULL) {
+			right = p->accepts(e->services, *value, &accepted);
+		} else {
+			right = is_word_of(*value, p->of);
+			buf_printf(&accepted, "one of: %s", p->of);
+		}
+		break;
+	case PARAM_INT:
+		right = bytes_to_int64(*value, &whole) &&
+			(double)whole >= p->min && (double)whole <= p->max;
+		buf_printf(&accepted, "a whole number from %.0f to %.0f",
+			   p->min, p->max);
+		break;
+	case PARAM_NUMBER:
+		right = is_number(*value, &number) && number >= p->min &&
+			number <= p->max;
+		buf_printf(&accepted, "a number from %g to %g", p->min, p->max);
+		break;
+	case PARAM_UUID:
+		right = is_uuid(*value);
+		buf_str(&accepted, "a UUID");
+		break;
+	case PARAM_OBJECT:
+		right = value->len > 0 && value->at[0] == '{';
+		buf_str(&accepted, "a JSON object");
+		break;
+	}
+	if (right && p->kind != PARAM_OBJECT && !bytes_is_utf8(*value)) {
+		right = false;
+		buf_clear(&accepted);
+		buf_str(&accepted, "UTF-8 text without NUL");
+	}
+	if (!right)
+		buf_printf(problem, "%s: expected %.*s", p->name,
+			   BYTES_ARG(buf_bytes(&accepted)));
+	buf_fini(&accepted);
+	if (!right)
+		return (R_INVALID);
+	if ((p->kind == PARAM_INT || p->kind == PARAM_UUID) &&
+	    !canonical(arena, value, p->kind, whole))
+		return (R_NO_MEMORY);
+	return (R_OK);
+}
+
+static const struct param *
+find(const struct served *e, struct bytes name, enum param_in in, unsigned *at)
+{
+	const struct param *p = e->endpoint->params;
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++)
+		if (p[i].in == in && bytes_equal(name, bytes_of(p[i].name))) {
+			*at = i + 1;
+			return (&p[i]);
+		}
+	return (NULL);
+}
+
+/* Say which parameters there are. */
+static void
+list_known(const struct served *e, enum param_in in, struct buf *to)
+{
+	const char *before = "; known: ";
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++)
+		if (e->endpoint->params[i].in == in) {
+			buf_printf(to, "%s%s", before,
+				   e->endpoint->params[i].name);
+			before = ", ";
+		}
+}
+
+/* A name from the client, in a message to the client: not too long. */
+static void
+refuse(const struct served *e, const char *what, struct bytes name,
+       enum param_in in, struct buf *problem)
+{
+	if (name.len > 60)
+		name.len = 60;
+	buf_printf(problem, "%s \"%.*s\"", what, BYTES_ARG(name));
+	list_known(e, in, problem);
+}
+
+static enum result
+take_query(const struct served *e, const struct request *rq,
+	   struct arena *arena, struct values *v, struct buf *problem)
+{
+	struct bytes rest = rq->query, pair, name, value, raw;
+	const struct param *p;
+	unsigned at = 0;
+	enum result r;
+
+	while (rest.len > 0) {
+		pair = bytes_cut(&rest, '&');
+		if (pair.len == 0 ||
+		    (e->endpoint->when != NULL &&
+		     bytes_equal(pair, bytes_of(e->endpoint->when))))
+			continue;
+		raw = bytes_cut(&pair, '=');
+		if (!decode(raw, true, arena, &name) ||
+		    !decode(pair, true, arena, &value)) {
+			refuse(e, "malformed percent-encoding in parameter",
+			       raw, IN_QUERY, problem);
+			return (R_INVALID);
+		}
+		if ((p = find(e, name, IN_QUERY, &at)) == NULL) {
+			refuse(e, "unknown parameter", name, IN_QUERY, problem);
+			return (R_INVALID);
+		}
+		if (v->of[at].at != NULL) {
+			buf_printf(problem, "%s: given twice", p->name);
+			return (R_INVALID);
+		}
+		if ((r = check(e, p, arena, &value, problem)) != R_OK)
+			return (r);
+		v->of[at] = value;
+	}
+	return (R_OK);
+}
+
+static enum result
+take_path(const struct served *e, const struct request *rq,
+	  struct arena *arena, struct values *v, struct buf *problem)
+{
+	struct bytes route = e->path, path = rq->path, part, raw, name, value;
+	const struct param *p;
+	unsigned at = 0;
+	enum result r;
+
+	while (route.len > 0) {
+		part = bytes_cut(&route, '/');
+		raw = bytes_cut(&path, '/');
+		if (part.len < 2 || part.at[0] != '{')
+			continue;
+		name = (struct bytes){ part.at + 1, part.len - 2 };
+		if ((p = find(e, name, IN_PATH, &at)) == NULL)
+			return (R_INTERNAL);
+		if (!decode(raw, false, arena, &value)) {
+			buf_printf(problem, "%s: malformed percent-encoding",
+				   p->name);
+			return (R_INVALID);
+		}
+		if ((r = check(e, p, arena, &value, problem)) != R_OK)
+			return (r);
+		v->of[at] = value;
+	}
+	return (R_OK);
+}
+
+/* Defaults for what is absent; an error for what must not be. */
+static enum result
+complete(const struct served *e, enum param_in in, struct values *v,
+	 struct buf *problem)
+{
+	const struct param *p = e->endpoint->params;
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++) {
+		if (p[i].in != in || v->of[i + 1].at != NULL)
+			continue;
+		if (p[i].otherwise != NULL) {
+			v->of[i + 1] = bytes_of(p[i].otherwise);
+		} else if (!p[i].optional) {
+			buf_printf(problem, "%s: missing", p[i].name);
+			return (R_INVALID);
+		}
+	}
+	return (R_OK);
+}
+
+enum result
+params_from_url(const struct served *e, const struct request *rq,
+		struct arena *arena, struct values *v, struct buf *problem)
+{
+	enum result r;
+	unsigned i;
+
+	v->count = e->n_params + 1;
+	for (i = 1; i < v->count; i++)
+		v->of[i] = (struct bytes){ NULL, 0 };
+	if ((r = take_query(e, rq, arena, v, problem)) != R_OK)
+		return (r);
+	if ((r = take_path(e, rq, arena, v, problem)) != R_OK)
+		return (r);
+	return (complete(e, IN_QUERY, v, problem));
+}
+
+/* The text of a JSON value, as the parameter wants it. */
+static enum result
+take_member(const struct param *p, struct bytes raw, struct arena *arena,
+	    struct bytes *value, struct buf *problem)
+{
+	bool is_string = raw.len > 0 && raw.at[0] == '"';
+	bool wants_string = p->kind == PARAM_TEXT || p->kind == PARAM_WORD ||
+			    p->kind == PARAM_UUID;
+	struct buf text = { 0 };
+	enum result r;
+
+	if (wants_string != is_string) {
+		buf_printf(problem, "%s: expected %s", p->name,
+			   wants_string		       ? "a string"
+			   : p->kind == PARAM_OBJECT ? "a JSON object"
+						       : "a number");
+		return (R_INVALID);
+	}
+	*value = raw;
+	if (!is_string)
+		return (R_OK);
+	json_add_string(&text, raw);
+	r = buf_error(&text);
+	if (r == R_OK) {
+		*value = arena_copy(arena, buf_bytes(&text));
+		r = value->at == NULL ? R_NO_MEMORY : R_OK;
+	}
+	buf_fini(&text);
+	return (r);
+}
+
+enum result
+params_from_body(const struct served *e, struct bytes body,
+		 struct arena *arena, struct values *v, struct buf *problem)
+{
+	struct bytes rest, name, raw, value;
+	struct buf text = { 0 };
+	const struct param *p;
+	unsigned at = 0;
+	enum result r;
+
+	if (json_check(body) != R_OK || json_kind_of(body) != JSON_OBJECT) {
+		buf_str(problem, "the body: expected a JSON object");
+		return (R_INVALID);
+	}
+	for (rest = body, r = R_OK;
+	     r == R_OK && json_next_member(&rest, &name, &raw);) {
+		buf_clear(&text);
+		json_add_string(&text, name);
+		if ((r = buf_error(&text)) != R_OK)
+			break;
+		p = find(e, buf_bytes(&text), IN_BODY, &at);
+		if (p == NULL) {
+			refuse(e, "unknown field", buf_bytes(&text), IN_BODY,
+			       problem);
+			r = R_INVALID;
+		} else if (v->of[at].at != NULL) {
+			buf_printf(problem, "%s: given twice", p->name);
+			r = R_INVALID;
+		} else if (p->optional && bytes_equal(raw, BYTES("null"))) {
+			continue;
+		} else if ((r = take_member(p, raw, arena, &value, problem)) ==
+				   R_OK &&
+			   (r = check(e, p, arena, &value, problem)) == R_OK) {
+			v->of[at] = value;
+		}
+	}
+	buf_fini(&text);
+	return (r != R_OK ? r : complete(e, IN_BODY, v, problem));
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "router.h"
+
+#include "../base/alloc.h"
+
+#include <stdlib.h>
+
+struct router {
+	unsigned count;
+	struct served served[];
+};
+
+enum result
+router_new(const struct endpoint *const *families, unsigned n_families,
+	   const struct services *services, struct router **out,
+	   struct buf *problem)
+{
+	const struct endpoint *e;
+	struct router *r;
+	unsigned i, count = 0;
+	enum result result;
+
+	for (i = 0; i < n_families; i++)
+		for (e = families[i]; e->route != NULL; e++)
+			count++;
+	r = mem_alloc(sizeof(*r) + count * sizeof(r->served[0]));
+	if (r == NULL) {
+		buf_str(problem, "out of memory");
+		return (R_NO_MEMORY);
+	}
+	for (i = 0; i < n_families; i++)
+		for (e = families[i]; e->route != NULL; e++) {
+			result = endpoint_serve(
+				e, services, &r->served[r->count++], problem);
+			if (result != R_OK) {
+				free(r);
+				return (result);
+			}
+		}
+	*out = r;
+	return (R_OK);
+}
+
+void
+router_free(struct router *r)
+{
+	free(r);
+}
+
+/* Does `path` have the form of `route`, whose "{name}" parts match any one part? */
+static bool
+path_matches(struct bytes route, struct bytes path)
+{
+	struct bytes want, have;
+
+	if (bytes_find(route, '{') < 0)
+		return (bytes_equal(route, path));
+	while (route.len > 0 && path.len > 0) {
+		want = bytes_cut(&route, '/');
+		have = bytes_cut(&path, '/');
+		if (want.len > 0 && want.at[0] == '{' ? have.len == 0
+						      : !bytes_equal(want, have))
+			return (false);
+	}
+	return (route.len == 0 && path.len == 0);
+}
+
+/* Is "name=value" one of the query's parameters, to the letter? */
+static bool
+query_has(struct bytes query, struct bytes pair)
+{
+	while (query.len > 0)
+		if (bytes_equal(bytes_cut(&query, '&'), pair))
+			return (true);
+	return (false);
+}
+
+static void
+add_allowed(struct buf *allow, enum method method)
+{
+	if (allow->len > 0)
+		buf_str(allow, ", ");
+	buf_str(allow, method_name(method));
+	if (method == METHOD_GET)
+		buf_str(allow, ", HEAD");
+}
+
+enum result
+router_match(const struct router *r, const struct request *rq,
+	     const struct served **out, struct buf *allow)
+{
+	enum method wanted =
+		rq->method == METHOD_HEAD ? METHOD_GET : rq->method;
+	const struct served *s, *best = NULL;
+	enum method allowed = METHOD_OTHER;
+	bool found = false;
+	unsigned i;
+
+	for (i = 0; i < r->count; i++) {
+		s = &r->served[i];
+		if (!path_matches(s->path, rq->path))
+			continue;
+		found = true;
+		if (s->method != wanted)
+			continue;
+		if (s->endpoint->when == NULL)
+			best = best == NULL ? s : best;
+		else if (query_has(rq->query, bytes_of(s->endpoint->when)))
+			best = s;
+	}
+	if (best != NULL) {
+		*out = best;
+		return (R_OK);
+	}
+	if (!found)
+		return (R_NOT_FOUND);
+	for (i = 0; i < r->count; i++) {
+		s = &r->served[i];
+		/* Several endpoints may share a path and a method. */
+		if (s->method != allowed && path_matches(s->path, rq->path))
+			add_allowed(allow, allowed = s->method);
+	}
+	return (R_INVALID);
+}
+
+const struct served *
+router_find(const struct router *r, const char *route)
+{
+	unsigned i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->served[i].endpoint->when == NULL &&
+		    bytes_equal(bytes_of(r->served[i].endpoint->route),
+				bytes_of(route)))
+			return (&r->served[i]);
+	return (NULL);
+}
