@@ -366,6 +366,52 @@ START_TEST(member_is_put_last_in_place_of_any_other)
 }
 END_TEST
 
+START_TEST(members_come_in_order_and_untouched)
+{
+	struct bytes rest = BYTES(" { \"a\" : 1.10,\"\\u0062\":{\"c\":[]} ,"
+				  "\n\"a\":\"}\" } "),
+		     name, value;
+	const char *const wanted[][2] = { { "\"a\"", "1.10" },
+					  { "\"\\u0062\"", "{\"c\":[]}" },
+					  { "\"a\"", "\"}\"" } };
+
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert(json_next_member(&rest, &name, &value));
+		assert_bytes(name, wanted[i][0]);
+		assert_bytes(value, wanted[i][1]);
+	}
+	ck_assert(!json_next_member(&rest, &name, &value));
+	ck_assert(!json_next_member(&rest, &name, &value));
+	rest = BYTES("[\"a\",1]");
+	ck_assert(!json_next_member(&rest, &name, &value));
+}
+END_TEST
+
+START_TEST(string_is_unescaped)
+{
+	struct buf b = { 0 };
+
+	json_add_string(&b, BYTES("\"\\u0061b\\n\\\"\\\\\\/\\u0000c\\u20ac"
+				  "\\ud83d\\ude00\xc3\xa9\""));
+	ck_assert(
+		bytes_equal(buf_bytes(&b), BYTES("ab\n\"\\/\0c\xe2\x82\xac"
+						 "\xf0\x9f\x98\x80\xc3\xa9")));
+	buf_clear(&b);
+	json_add_string(&b, BYTES("\"\""));
+	ck_assert_uint_eq(b.len, 0);
+	buf_fini(&b);
+}
+END_TEST
+
+START_TEST(white_space_is_trimmed_and_nothing_else)
+{
+	assert_bytes(json_trim(BYTES("\n\t\r [ 1 ] \n")), "[ 1 ]");
+	assert_bytes(json_trim(BYTES(" \n ")), "");
+	assert_bytes(json_trim(BYTES("\v1\f")), "\v1\f");
+	ck_assert_uint_eq(json_trim(BYTES("1\0")).len, 2);
+}
+END_TEST
+
 /* Not their contract, but they must stay inside the text. */
 START_TEST(broken_texts_are_left_at_their_end)
 {
@@ -382,6 +428,7 @@ START_TEST(broken_texts_are_left_at_their_end)
 
 			(void)json_member(text, BYTES("b"));
 			json_add_object_without(&b, text, BYTES("b"));
+			json_add_string(&b, text);
 			while (json_next_element(&rest, &element))
 				ck_assert_uint_le(++count, text.len);
 			buf_fini(&b);
@@ -413,6 +460,9 @@ suite_json(void)
 	tcase_add_test(t, what_is_no_array_has_no_elements);
 	tcase_add_test(t, member_is_left_out_and_others_stay_as_they_are);
 	tcase_add_test(t, member_is_put_last_in_place_of_any_other);
+	tcase_add_test(t, members_come_in_order_and_untouched);
+	tcase_add_test(t, string_is_unescaped);
+	tcase_add_test(t, white_space_is_trimmed_and_nothing_else);
 	tcase_add_test(t, broken_texts_are_left_at_their_end);
 	suite_add_tcase(s, t);
 	return (s);
