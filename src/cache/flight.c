@@ -529,12 +529,29 @@ parts_are_there(void *arg)
 	to_loader(arg, run_load);
 }
 
+static void
+fetch_part(void *fetcher, const struct cache_query *q, cache_done *done,
+	   void *arg)
+{
+	if (q->policy->ttl_ms == 0)
+		flight_bypass(fetcher, q, done, arg);
+	else
+		flight_join(fetcher, q, done, arg);
+}
+
 /* With the lease in hand (or nothing to share it with). */
 static void
 begin_load(struct flight *f)
 {
 	struct tiers *t = &f->home->tiers;
 	const struct cache_source *source = f->query.source;
+	const struct parts_options parts = {
+		.timers = t->timers,
+		.fetch = fetch_part,
+		.fetcher = f->home,
+		.there = parts_are_there,
+		.arg = f,
+	};
 
 	f->began_ms = clock_monotonic_ms();
 	f->fence = invalidation_position(t->invalidation);
@@ -546,8 +563,7 @@ begin_load(struct flight *f)
 		.deadline_ms = f->began_ms + t->load_timeout_ms,
 	};
 	if (source->list_parts == NULL ||
-	    !parts_fetch(f->home, t->timers, &f->query, &f->load,
-			 parts_are_there, f, &f->parts))
+	    !parts_fetch(&f->query, &f->load, &parts, &f->parts))
 		run_load(f);
 }
 

@@ -4,10 +4,10 @@
 
 #include "../base/pool.h"
 #include "../base/timer.h"
-#include "cache.h"
 #include "invalidation.h"
 #include "lease.h"
 #include "memory.h"
+#include "query.h"
 #include "redis_tier.h"
 
 /*

@@ -20,39 +20,12 @@ struct parts {
 	struct slot slots[PARTS_MAX];
 	unsigned count;
 	atomic_uint references;
-	struct timers *timers;
+	struct parts_options options;
 	int64_t began_ms;
 	struct lock lock;
 	unsigned missing; /* under the lock, as is the rest */
 	bool patience_ends, closed;
-	void (*there)(void *arg);
-	void *arg;
 };
-
-struct cache_query
-cache_part_query(const struct cache_part *part, enum cache_demand demand,
-		 int64_t deadline_ms)
-{
-	return ((struct cache_query){
-		.key = buf_bytes(&part->key),
-		.log_key = buf_bytes(&part->log_key),
-		.arguments = buf_bytes(&part->arguments),
-		.policy = part->policy,
-		.source = part->source,
-		.demand = demand,
-		.deadline_ms = deadline_ms,
-	});
-}
-
-void
-cache_part_fini(struct cache_part *part)
-{
-	entry_unref(part->answer.entry);
-	part->answer.entry = NULL;
-	buf_fini(&part->key);
-	buf_fini(&part->log_key);
-	buf_fini(&part->arguments);
-}
 
 static void
 drop(struct parts *p)
@@ -78,7 +51,7 @@ lose_patience(void *arg)
 	p->closed = true;
 	lock_give(&p->lock);
 	if (ends)
-		p->there(p->arg);
+		p->options.there(p->options.arg);
 	drop(p);
 }
 
@@ -91,7 +64,7 @@ start_patience(struct parts *p)
 	p->patience_ends = true;
 	atomic_fetch_add(&p->references, 1);
 	/* Without a timer their own deadlines end it. */
-	if (timer_after(p->timers,
+	if (timer_after(p->options.timers,
 			took_ms > PATIENCE_MS ? took_ms : PATIENCE_MS,
 			lose_patience, p) != R_OK)
 		atomic_fetch_sub(&p->references, 1);
@@ -117,14 +90,13 @@ part_done(void *arg, const struct cache_answer *answer)
 	lock_give(&p->lock);
 	entry_unref(late);
 	if (ends)
-		p->there(p->arg);
+		p->options.there(p->options.arg);
 	drop(p);
 }
 
 bool
-parts_fetch(struct flights *fs, struct timers *timers,
-	    const struct cache_query *whole, const struct cache_load *load,
-	    void (*there)(void *arg), void *arg, struct parts **out)
+parts_fetch(const struct cache_query *whole, const struct cache_load *load,
+	    const struct parts_options *options, struct parts **out)
 {
 	const struct cache_source *source = whole->source;
 	struct parts *p = mem_alloc(sizeof(*p));
@@ -141,11 +113,9 @@ parts_fetch(struct flights *fs, struct timers *timers,
 		return (false);
 	}
 	*out = p;
-	p->timers = timers;
+	p->options = *options;
 	p->began_ms = clock_monotonic_ms();
 	p->missing = p->count;
-	p->there = there;
-	p->arg = arg;
 	atomic_store(&p->references, 2 + p->count);
 	for (i = 0; i < p->count; i++) {
 		p->of[i].answer.result = R_TIMEOUT;
@@ -154,10 +124,7 @@ parts_fetch(struct flights *fs, struct timers *timers,
 	for (i = 0; i < p->count; i++) {
 		q = cache_part_query(&p->of[i], whole->demand,
 				     load->deadline_ms);
-		if (q.policy->ttl_ms == 0)
-			flight_bypass(fs, &q, part_done, &p->slots[i]);
-		else
-			flight_join(fs, &q, part_done, &p->slots[i]);
+		options->fetch(options->fetcher, &q, part_done, &p->slots[i]);
 	}
 	drop(p);
 	return (true);

@@ -2,22 +2,27 @@
 #ifndef PARTS_H
 #define PARTS_H
 
-#include "flight.h"
+#include "../base/timer.h"
+#include "query.h"
 
 /*
- * parts: the values a composite value is made of, fetched side by side, each through
- * its own flight.  No thread waits for them.
+ * parts: the values a composite value is made of, fetched side by side, each by its own
+ * query.  No thread waits for them.
  */
 struct parts;
 
-/* Fetch the parts that the query's source lists; `there(arg)` runs once, on any thread, perhaps
- * before this returns, when all are there or patience ends; `*out` is set before.
+struct parts_options {
+	struct timers *timers;
+	void (*fetch)(void *fetcher, const struct cache_query *q, cache_done *done, void *arg);
+	void *fetcher;
+	void (*there)(void *arg); /* runs once, on any thread, perhaps before */
+	void *arg;		  /* parts_fetch() returns; `*out` is set before */
+};
+
+/* Fetch the parts that the source of `whole` lists; `there` when all have come or patience ends.
  * False, and no call, when it lists none. */
-MUST_USE bool parts_fetch(struct flights *fs, struct timers *timers,
-			  const struct cache_query *whole,
-			  const struct cache_load *load,
-			  void (*there)(void *arg), void *arg,
-			  struct parts **out);
+MUST_USE bool parts_fetch(const struct cache_query *whole, const struct cache_load *load,
+			  const struct parts_options *options, struct parts **out);
 
 /* After `there`: the parts; NULL for NULL. */
 const struct cache_part *parts_list(const struct parts *p, unsigned *count);

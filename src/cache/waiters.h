@@ -2,7 +2,7 @@
 #ifndef WAITERS_H
 #define WAITERS_H
 
-#include "cache.h"
+#include "query.h"
 
 /*
  * waiters: who waits on a flight.  Not locked: the flight's lock guards it; taken
