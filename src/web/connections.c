@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SPARES_MAX 256
+#define NEW_MS 1000
 
 _Static_assert(sizeof(struct connection) < 512, "an idle connection is small");
 
@@ -213,6 +214,14 @@ connections_forget(struct connection *c)
 	finish(c);
 }
 
+/* One that is new and has not been used: its first request is on its way. */
+static bool
+is_new(const struct connection *c)
+{
+	return (c->writer.sent == 0 &&
+		c->all->now_ms - c->progress_ms < NEW_MS);
+}
+
 bool
 connections_close_idle(struct connections *all)
 {
@@ -223,7 +232,8 @@ connections_close_idle(struct connections *all)
 		struct connection *c = of_link(l);
 
 		/* A request that is just arriving shall be answered. */
-		if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		if (!is_new(c) &&
+		    recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 		    errno == EAGAIN) {
 			connections_close(c);
 			return (true);

@@ -98,8 +98,8 @@ void connections_close_all(struct link *list);
 /* A GONE connection's answer has come: give it back, be CLOSED. */
 void connections_forget(struct connection *c);
 
-/* Close the connection that has been idle longest and on which nothing has arrived.
- * False: there is none. */
+/* Close the connection that has been idle longest and on which nothing has arrived;
+ * not one that is new.  False: there is none. */
 bool connections_close_idle(struct connections *all);
 
 /* Close connections that are in the middle of something since over `limit_ms`. */

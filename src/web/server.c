@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@ struct event_thread {
 	bool listening; /* the listening socket is in the epoll set */
 	int64_t listen_again_ms;
 	unsigned open_at_pause;
+	atomic_bool asked; /* by a thread that could not, to accept */
+	bool helping;	   /* because it was asked */
 	int64_t drain_until_ms;
 };
 
@@ -82,6 +85,36 @@ adopt(struct event_thread *t, int fd)
 	(void)close(fd);
 }
 
+/* Out of descriptors, and nothing of our own to close: another thread may have idle
+ * connections, and has perhaps not been told that somebody waits (EPOLLEXCLUSIVE). */
+static void
+ask_others(const struct event_thread *t)
+{
+	const struct server *s = t->server;
+
+	if (t->helping)
+		return;
+	for (unsigned i = 0; i < s->options.threads; i++) {
+		struct event_thread *other = s->threads[i];
+
+		if (other == t)
+			continue;
+		atomic_store_explicit(&other->asked, true,
+				      memory_order_relaxed);
+		connections_wake(&other->all);
+	}
+}
+
+/* accept(2) asks for a descriptor before it looks whether anybody waits. */
+static bool
+somebody_waits(const struct event_thread *t)
+{
+	struct pollfd p = { .fd = t->server->options.listen_fd,
+			    .events = POLLIN };
+
+	return (poll(&p, 1, 0) > 0);
+}
+
 /* False: there is nobody more, or no descriptor for them. */
 static bool
 accept_one(struct event_thread *t)
@@ -98,9 +131,12 @@ accept_one(struct event_thread *t)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
+		if (!somebody_waits(t))
+			return (false);
 		if (connections_close_idle(&t->all))
 			return (true);
 		listen_off(t);
+		ask_others(t);
 		return (false);
 	case EAGAIN:
 		return (false);
@@ -114,6 +150,14 @@ accept_one(struct event_thread *t)
 		listen_off(t);
 		return (false);
 	}
+}
+
+static void
+accept_some(struct event_thread *t)
+{
+	for (int i = 0; i < ACCEPT_AT_ONCE && t->listening; i++)
+		if (!accept_one(t))
+			break;
 }
 
 static void
@@ -134,15 +178,12 @@ dispatch(struct event_thread *t, const struct epoll_event *event)
 {
 	void *subject = event->data.ptr;
 
-	if (subject == NULL) {
-		for (int i = 0; i < ACCEPT_AT_ONCE && t->listening; i++)
-			if (!accept_one(t))
-				break;
-	} else if (subject == &t->all) {
+	if (subject == NULL)
+		accept_some(t);
+	else if (subject == &t->all)
 		take_answers(t);
-	} else {
+	else
 		connection_ready(subject, event->events);
-	}
 }
 
 /* No new connections; a look at each idle one, for what may have arrived just now. */
@@ -192,6 +233,12 @@ timeout_ms(const struct event_thread *t)
 static void
 look_around(struct event_thread *t)
 {
+	if (atomic_load_explicit(&t->asked, memory_order_relaxed)) {
+		atomic_store_explicit(&t->asked, false, memory_order_relaxed);
+		t->helping = true;
+		accept_some(t);
+		t->helping = false;
+	}
 	connections_sweep(&t->all, STALLED_MS);
 	connections_bury(&t->all);
 	if (t->all.draining)
