@@ -592,9 +592,10 @@ work(void *arg)
 	/* The winner before us stored its entry before it gave the lease back. */
 	if (postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e) ==
 	    R_OK) {
+		/* Redis refuses it if it is outdated. */
 		if (redis_tier_is_usable(t->redis) &&
-		    redis_tier_put(t->redis, e) != R_OK)
-			say(f, "NOT IN REDIS");
+		    policy_judge(&e->life, clock_wall_ms()) != FORGET)
+			(void)!redis_tier_put(t->redis, e);
 		if (found(f, e, CACHE_POSTGRES)) {
 			lease_give(t->leases, &f->lease);
 			land(f, R_OK, 0);

@@ -109,10 +109,17 @@ apply_to_memory(struct invalidation *v, const struct batch *b)
 		else
 			memory_drop_key(v->options.memory, record->scope,
 					record->position, how);
-		if (v->options.verbose)
-			log_info("[Cache] INVALIDATE %.*s",
-				 BYTES_ARG(record->scope));
 	}
+}
+
+static void
+say(const struct invalidation *v, const struct batch *b)
+{
+	unsigned i;
+
+	for (i = 0; v->options.verbose && i < b->count; i++)
+		log_info("[Cache] INVALIDATE %.*s",
+			 BYTES_ARG(b->records[i].scope));
 }
 
 /* Tell Redis all that it does not know yet, up to `to`; `b` holds the records
@@ -180,6 +187,7 @@ look(struct invalidation *v, struct batch *b, struct batch *older)
 		    tell_redis(v, from, to, b, older) != R_OK)
 			log_debug("invalidation: Redis was not told");
 		apply_to_memory(v, b);
+		say(v, b);
 		atomic_store(&v->position, to);
 		atomic_store(&v->read_at_ms, began);
 	} while (b->count >= BATCH - 1);

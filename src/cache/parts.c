@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define PATIENCE_MS 1000 /* at least, once the first part is there */
+#define PATIENCE_MS 4000 /* at least, once the first part is there */
 
 struct slot {
 	struct parts *home;
