@@ -47,14 +47,17 @@ failed(enum result r)
 	switch (r) {
 	case R_UNAVAILABLE:
 	case R_TIMEOUT:
-		fprintf(stderr, "warmfront key: the database cannot be reached: %s\n",
+		fprintf(stderr,
+			"warmfront key: the database cannot be reached: %s\n",
 			result_text(r));
 		return (EX_UNAVAILABLE);
 	case R_FORBIDDEN:
-		fprintf(stderr, "warmfront key: DATABASE_URL's role may not do this\n");
+		fprintf(stderr,
+			"warmfront key: DATABASE_URL's role may not do this\n");
 		return (EXIT_FAILURE);
 	default:
-		fprintf(stderr, "warmfront key: %s (has `warmfront migrate` been run?)\n",
+		fprintf(stderr,
+			"warmfront key: %s (has `warmfront migrate` been run?)\n",
 			result_text(r));
 		return (EXIT_FAILURE);
 	}
@@ -87,14 +90,17 @@ parse_create(int argc, char **argv, struct create_options *o)
 	for (int i = 0; i < argc; i++) {
 		if ((value = option_value("--user", argc, argv, &i)) != NULL)
 			o->user = value;
-		else if ((value = option_value("--role", argc, argv, &i)) != NULL)
+		else if ((value = option_value("--role", argc, argv, &i)) !=
+			 NULL)
 			o->role = value;
 		else
-			return (misused("create takes --user EMAIL and --role user|admin"));
+			return (misused(
+				"create takes --user EMAIL and --role user|admin"));
 	}
 	if (o->user == NULL)
 		return (misused("--user EMAIL is missing"));
-	if (o->role != NULL && strcmp(o->role, "user") != 0 && strcmp(o->role, "admin") != 0)
+	if (o->role != NULL && strcmp(o->role, "user") != 0 &&
+	    strcmp(o->role, "admin") != 0)
 		return (misused("--role is user or admin"));
 	return (EXIT_SUCCESS);
 }
@@ -118,16 +124,20 @@ create_key(struct postgres *pg, int argc, char **argv)
 	r = postgres_run(pg, 0, create_sql,
 			 (const struct postgres_value[]){
 				 { bytes_of(o.user), PG_TEXT },
-				 { bytes_of(o.role), o.role != NULL ? PG_TEXT : PG_NULL },
+				 { bytes_of(o.role),
+				   o.role != NULL ? PG_TEXT : PG_NULL },
 				 { id, PG_TEXT },
-				 { { (const char *)hash, sizeof(hash) }, PG_BYTEA } },
+				 { { (const char *)hash, sizeof(hash) },
+				   PG_BYTEA } },
 			 4);
 	if (r == R_INVALID)
-		status = misused("--user must be an e-mail address of at most 254 letters");
+		status = misused(
+			"--user must be an e-mail address of at most 254 letters");
 	else if (r != R_OK)
 		status = failed(r);
 	else if (puts(key) == EOF || fflush(stdout) == EOF) {
-		fprintf(stderr, "warmfront key: cannot write the key; revoke %.*s\n",
+		fprintf(stderr,
+			"warmfront key: cannot write the key; revoke %.*s\n",
 			BYTES_ARG(id));
 		status = EX_IOERR;
 	}
@@ -148,9 +158,11 @@ list_keys(struct postgres *pg, int argc)
 		return (failed(r));
 	printf(form, "ID", "ROLE", "CREATED", "REVOKED", "USER");
 	for (unsigned i = 0; i < postgres_count(rows); i++)
-		printf(form, postgres_get(rows, i, 0).at, postgres_get(rows, i, 2).at,
-		       postgres_get(rows, i, 3).at,
-		       postgres_is_null(rows, i, 4) ? "-" : postgres_get(rows, i, 4).at,
+		printf(form, postgres_get(rows, i, 0).at,
+		       postgres_get(rows, i, 2).at, postgres_get(rows, i, 3).at,
+		       postgres_is_null(rows, i, 4)
+			       ? "-"
+			       : postgres_get(rows, i, 4).at,
 		       postgres_get(rows, i, 1).at);
 	postgres_rows_free(rows);
 	return (fflush(stdout) == EOF ? EX_IOERR : EXIT_SUCCESS);
@@ -165,11 +177,13 @@ revoke_key(struct postgres *pg, int argc, char **argv)
 
 	/* A whole key given by mistake is a secret, so what was given is not shown. */
 	if (argc != 1 || !api_key_is_id(bytes_of(argv[0])))
-		return (misused("revoke takes a key's ID, 16 hexadecimal digits, "
-				"as `key list` shows it"));
+		return (misused(
+			"revoke takes a key's ID, 16 hexadecimal digits, "
+			"as `key list` shows it"));
 	r = postgres_query(pg, 0, revoke_sql,
-			   &(const struct postgres_value){ bytes_of(argv[0]), PG_TEXT }, 1,
-			   &rows);
+			   &(const struct postgres_value){ bytes_of(argv[0]),
+							   PG_TEXT },
+			   1, &rows);
 	if (r != R_OK)
 		return (failed(r));
 	found = postgres_count(rows) == 1;

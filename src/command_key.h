@@ -11,6 +11,7 @@
  * stdout, when it is created; it is kept nowhere.
  * Returns the exit status, of <sysexits.h>.  `pg` may be NULL when DATABASE_URL is not set.
  */
-int command_key(const struct config *c, struct postgres *pg, int argc, char **argv);
+int command_key(const struct config *c, struct postgres *pg, int argc,
+		char **argv);
 
 #endif

@@ -10,6 +10,7 @@
  * Progress goes to stdout, a problem to stderr as one line or the server's few.
  * Returns the exit status, of <sysexits.h>.  `pg` may be NULL when DATABASE_URL is not set.
  */
-int command_migrate(const struct config *c, struct postgres *pg, int argc, char **argv);
+int command_migrate(const struct config *c, struct postgres *pg, int argc,
+		    char **argv);
 
 #endif

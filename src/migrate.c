@@ -11,9 +11,9 @@
 /* Held to the end of a migration's transaction.  An arbitrary number of our own. */
 #define TAKE_LOCK "SELECT pg_advisory_xact_lock(8602276908652650350);\n"
 
-#define CREATE_LIST                                              \
-	TAKE_LOCK                                                \
-	"CREATE TABLE IF NOT EXISTS schema_migrations (\n"       \
+#define CREATE_LIST                                        \
+	TAKE_LOCK                                          \
+	"CREATE TABLE IF NOT EXISTS schema_migrations (\n" \
 	"	version integer PRIMARY KEY,\n"                  \
 	"	name text NOT NULL,\n"                           \
 	"	sha256 text NOT NULL,\n"                         \
@@ -51,17 +51,17 @@ create_list(struct postgres *pg, struct buf *problem)
 
 	/* Asked first: who may not create tables may still find that there is
 	 * nothing to do. */
-	r = postgres_query(pg, 0,
-			   "SELECT to_regclass('schema_migrations') IS NOT NULL",
-			   NULL, 0, &rows);
+	r = postgres_query(
+		pg, 0, "SELECT to_regclass('schema_migrations') IS NOT NULL",
+		NULL, 0, &rows);
 	if (r != R_OK)
 		return (explain(problem, r, "cannot ask the database"));
 	exists = bytes_equal(postgres_get(rows, 0, 0), BYTES("t"));
 	postgres_rows_free(rows);
 	if (exists)
 		return (R_OK);
-	return (postgres_script(pg, clock_monotonic_ms() + DEADLINE_MS, CREATE_LIST,
-				problem));
+	return (postgres_script(pg, clock_monotonic_ms() + DEADLINE_MS,
+				CREATE_LIST, problem));
 }
 
 /* Is it applied?  R_OK: yes; R_NOT_FOUND: not yet; R_CONFLICT: another text was. */
@@ -86,7 +86,8 @@ look_up(struct postgres *pg, const struct migration *m, struct buf *problem)
 		r = R_NOT_FOUND;
 	else if (!bytes_equal(postgres_get(rows, 0, 0), bytes_of(ours))) {
 		r = R_CONFLICT;
-		buf_printf(problem, "%s was changed after it had been applied", m->name);
+		buf_printf(problem, "%s was changed after it had been applied",
+			   m->name);
 	}
 	postgres_rows_free(rows);
 	return (r);
@@ -103,8 +104,9 @@ apply(struct postgres *pg, const struct migration *m, struct buf *problem)
 
 	hash_of(m, hash);
 	buf_printf(&script,
-		   TAKE_LOCK "INSERT INTO schema_migrations (version, name, sha256) "
-			     "VALUES (%d, '%s', '%s');\n",
+		   TAKE_LOCK
+		   "INSERT INTO schema_migrations (version, name, sha256) "
+		   "VALUES (%d, '%s', '%s');\n",
 		   m->version, m->name, hash);
 	buf_add(&script, text_of(m));
 	if ((r = buf_error(&script)) == R_OK)
@@ -115,7 +117,8 @@ apply(struct postgres *pg, const struct migration *m, struct buf *problem)
 }
 
 static enum result
-bring(struct postgres *pg, const struct migration *m, FILE *progress, struct buf *problem)
+bring(struct postgres *pg, const struct migration *m, FILE *progress,
+      struct buf *problem)
 {
 	int64_t began_ms = clock_monotonic_ms();
 	struct buf failure = { 0 }, ignored = { 0 };
@@ -131,8 +134,9 @@ bring(struct postgres *pg, const struct migration *m, FILE *progress, struct buf
 		r = R_OK; /* another host was first */
 	else
 		buf_printf(problem, "%s: %.*s", m->name,
-			   BYTES_ARG(failure.len > 0 ? buf_bytes(&failure) :
-						       bytes_of(result_text(r))));
+			   BYTES_ARG(failure.len > 0
+					     ? buf_bytes(&failure)
+					     : bytes_of(result_text(r))));
 	fflush(progress);
 	buf_fini(&ignored);
 	buf_fini(&failure);

@@ -57,7 +57,8 @@ breaker_allow(struct breaker *b)
 
 	lock_take(&b->lock);
 	allow = b->state == BREAKER_CLOSED;
-	if (b->state == BREAKER_OPEN && clock_monotonic_ms() >= b->retry_at_ms) {
+	if (b->state == BREAKER_OPEN &&
+	    clock_monotonic_ms() >= b->retry_at_ms) {
 		b->state = BREAKER_HALF_OPEN;
 		allow = true;
 	}

@@ -31,9 +31,11 @@ void breaker_free(struct breaker *b);
 bool breaker_allow(struct breaker *b);
 void breaker_success(struct breaker *b);
 void breaker_failure(struct breaker *b);
-void breaker_forget(struct breaker *b); /* the call said nothing about the dependency */
+void breaker_forget(
+	struct breaker *b); /* the call said nothing about the dependency */
 
 enum breaker_state breaker_state(struct breaker *b);
-int64_t breaker_retry_ms(struct breaker *b); /* until the next probe; 0 unless open */
+int64_t breaker_retry_ms(
+	struct breaker *b); /* until the next probe; 0 unless open */
 
 #endif

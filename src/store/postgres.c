@@ -9,7 +9,6 @@
 #include "../base/log.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,8 +22,6 @@
 
 #define WARN_EVERY_MS 1000
 
-#define OID_BYTEA 17 /* in every PostgreSQL: src/include/catalog/pg_type.dat */
-
 struct postgres {
 	char *url, *name;
 	int64_t connect_timeout_ms, statement_timeout_ms;
@@ -36,7 +33,7 @@ struct postgres {
 	unsigned n_idle;
 	unsigned n_open; /* idle, in use, or being connected */
 	unsigned size;
-	bool lost;		/* and logged */
+	bool lost; /* and logged */
 	int64_t warn_after_ms;
 };
 
@@ -60,10 +57,10 @@ postgres_free(struct postgres *pg)
 struct postgres *
 postgres_new(const struct postgres_options *options)
 {
-	static const struct breaker_options breaker = {
-		"postgres", BREAKER_FAILURES, BREAKER_PAUSE_MS,
-		BREAKER_PAUSE_MAX_MS
-	};
+	static const struct breaker_options breaker = { "postgres",
+							BREAKER_FAILURES,
+							BREAKER_PAUSE_MS,
+							BREAKER_PAUSE_MAX_MS };
 	struct postgres *pg;
 
 	assert(options->pool_size > 0);
@@ -81,7 +78,8 @@ postgres_new(const struct postgres_options *options)
 	pg->size = options->pool_size;
 	pg->url = mem_strdup(options->url);
 	pg->name = mem_strdup(options->name);
-	pg->idle = mem_alloc(options->pool_size * sizeof(struct postgres_link *));
+	pg->idle =
+		mem_alloc(options->pool_size * sizeof(struct postgres_link *));
 	pg->breaker = breaker_new(&breaker);
 	if (pg->url == NULL || pg->name == NULL || pg->idle == NULL ||
 	    pg->breaker == NULL) {
@@ -133,7 +131,8 @@ note_connected(struct postgres *pg)
 }
 
 static enum result
-connect_now(struct postgres *pg, int64_t deadline_ms, struct postgres_link **out)
+connect_now(struct postgres *pg, int64_t deadline_ms,
+	    struct postgres_link **out)
 {
 	const struct postgres_link_target target = { pg->url, pg->name };
 	struct buf problem = { 0 };
@@ -145,8 +144,8 @@ connect_now(struct postgres *pg, int64_t deadline_ms, struct postgres_link **out
 	if (r == R_OK)
 		note_connected(pg);
 	else
-		note_lost(pg, r == R_UNAVAILABLE ? buf_bytes(&problem) :
-						   bytes_of(result_text(r)));
+		note_lost(pg, r == R_UNAVAILABLE ? buf_bytes(&problem)
+						 : bytes_of(result_text(r)));
 	buf_fini(&problem);
 	return (r);
 }
@@ -241,64 +240,6 @@ take_link(struct postgres *pg, int64_t deadline_ms, struct postgres_link **out)
 	}
 }
 
-/* The values in libpq's form. */
-struct arguments {
-	const char *at[PG_VALUES_MAX];
-	int lengths[PG_VALUES_MAX];
-	int formats[PG_VALUES_MAX];
-	unsigned types[PG_VALUES_MAX];
-	char *text; /* NUL-terminated copies */
-};
-
-static void
-arguments_fini(struct arguments *a)
-{
-	free(a->text);
-}
-
-static enum result
-arguments_init(struct arguments *a, const struct postgres_value *values, unsigned n)
-{
-	size_t size = 1;
-	char *next;
-
-	assert(n <= PG_VALUES_MAX);
-	memset(a, 0, sizeof(*a));
-	for (unsigned i = 0; i < n; i++) {
-		if (values[i].text.len > INT_MAX)
-			return (R_TOO_LARGE);
-		if (values[i].kind != PG_TEXT)
-			continue;
-		if (bytes_find(values[i].text, '\0') >= 0)
-			return (R_INVALID);
-		size += values[i].text.len + 1;
-	}
-	if ((a->text = next = mem_grow(NULL, size)) == NULL)
-		return (R_NO_MEMORY);
-	for (unsigned i = 0; i < n; i++) {
-		struct bytes text = values[i].text;
-
-		switch (values[i].kind) {
-		case PG_TEXT:
-			a->at[i] = next;
-			if (text.len > 0)
-				memcpy(next, text.at, text.len);
-			next[text.len] = '\0';
-			next += text.len + 1;
-			break;
-		case PG_BYTEA:
-			a->at[i] = text.len > 0 ? text.at : "";
-			a->lengths[i] = (int)text.len;
-			a->formats[i] = 1;
-			a->types[i] = OID_BYTEA;
-			break;
-		case PG_NULL:
-			break;
-		}
-	}
-	return (R_OK);
-}
-
 /* A failure that can come with every call is logged once a second at most. */
 static bool
 is_time_to_warn(struct postgres *pg)
@@ -340,7 +281,8 @@ report(struct postgres *pg, const struct postgres_link *l, enum result r,
 {
 	if (!postgres_link_is_broken(l) || r == R_INTERNAL)
 		breaker_success(pg->breaker);
-	else if (r == R_TIMEOUT && clock_monotonic_ms() - began_ms < FAIR_TIME_MS)
+	else if (r == R_TIMEOUT &&
+		 clock_monotonic_ms() - began_ms < FAIR_TIME_MS)
 		breaker_forget(pg->breaker);
 	else
 		breaker_failure(pg->breaker);
@@ -348,7 +290,7 @@ report(struct postgres *pg, const struct postgres_link *l, enum result r,
 
 static enum result
 run(struct postgres *pg, int64_t deadline_ms, const char *sql,
-    const struct postgres_link_values *values, struct pg_result **result)
+    const struct postgres_arguments *arguments, struct pg_result **result)
 {
 	int64_t began_ms = clock_monotonic_ms();
 	struct postgres_link *l;
@@ -368,7 +310,7 @@ run(struct postgres *pg, int64_t deadline_ms, const char *sql,
 		return (r);
 
 	began_ms = clock_monotonic_ms();
-	r = postgres_link_run(l, deadline_ms, sql, values, result);
+	r = postgres_link_run(l, deadline_ms, sql, arguments, result);
 	if (r != R_OK)
 		log_failure(pg, l, r, sql);
 	report(pg, l, r, began_ms);
@@ -382,25 +324,19 @@ postgres_query(struct postgres *pg, int64_t deadline_ms, const char *sql,
 	       struct postgres_rows **rows)
 {
 	struct pg_result *result = NULL;
-	struct arguments a;
+	struct postgres_arguments a;
 	enum result r;
 
-	if ((r = arguments_init(&a, values, n_values)) != R_OK)
+	if ((r = postgres_arguments_init(&a, values, n_values)) != R_OK)
 		goto out;
-	r = run(pg, deadline_ms, sql,
-		&(struct postgres_link_values){ .count = (int)n_values,
-						.at = a.at,
-						.lengths = a.lengths,
-						.formats = a.formats,
-						.types = a.types },
-		&result);
+	r = run(pg, deadline_ms, sql, &a, &result);
 	if (r != R_OK)
 		goto out;
 	r = postgres_rows_new(result, rows);
 	if (r == R_BAD_ANSWER)
 		log_error("postgres: bytea_output must be hex");
 out:
-	arguments_fini(&a);
+	postgres_arguments_fini(&a);
 	return (r);
 }
 

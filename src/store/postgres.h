@@ -7,6 +7,7 @@
 #include "../base/result.h"
 #include "breaker.h"
 #include "postgres_rows.h"
+#include "postgres_arguments.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,30 +41,25 @@ struct postgres *postgres_new(const struct postgres_options *options);
 void postgres_free(struct postgres *pg);
 enum breaker_state postgres_state(struct postgres *pg);
 
-/* A statement's parameters $1, $2, ...: text, or raw bytes for bytea. */
-struct postgres_value {
-	struct bytes text;  /* need not be NUL-terminated; no NUL inside unless binary */
-	enum { PG_TEXT, PG_BYTEA, PG_NULL } kind;
-};
-
-#define PG_VALUES_MAX 32
-
 /* Run one statement; all columns come back in text form, except bytea, which is
  * decoded.  `deadline_ms` is monotonic; 0: now + statement_timeout_ms (also the upper bound).
  * `*rows` is set on R_OK only. */
 MUST_USE enum result postgres_query(struct postgres *pg, int64_t deadline_ms,
-				    const char *sql, const struct postgres_value *values,
-				    unsigned n_values, struct postgres_rows **rows);
+				    const char *sql,
+				    const struct postgres_value *values,
+				    unsigned n_values,
+				    struct postgres_rows **rows);
 
 /* The same for statements whose rows do not matter. */
 MUST_USE enum result postgres_run(struct postgres *pg, int64_t deadline_ms,
-				  const char *sql, const struct postgres_value *values,
+				  const char *sql,
+				  const struct postgres_value *values,
 				  unsigned n_values);
 
 /* Several statements in one string, in one implicit transaction, no parameters, on a connection of its own, past the breaker;
  * for migrations.  `deadline_ms` may be later than statement_timeout_ms.  On failure `problem` gets the server's message. */
-MUST_USE enum result postgres_script(struct postgres *pg, int64_t deadline_ms, const char *sql,
-				     struct buf *problem);
+MUST_USE enum result postgres_script(struct postgres *pg, int64_t deadline_ms,
+				     const char *sql, struct buf *problem);
 
 /*
  * postgres_listener: one direct connection that waits for NOTIFY.  One thread.
@@ -71,12 +67,14 @@ MUST_USE enum result postgres_script(struct postgres *pg, int64_t deadline_ms, c
 struct postgres_listener;
 
 /* Connect and LISTEN.  Blocks at most connect_timeout_ms. */
-MUST_USE enum result postgres_listen(const struct postgres_options *options, const char *channel,
+MUST_USE enum result postgres_listen(const struct postgres_options *options,
+				     const char *channel,
 				     struct postgres_listener **out);
 
 /* Wait for a notification: R_OK, R_TIMEOUT, or R_UNAVAILABLE when the connection is
  * gone.  Returns R_TIMEOUT early when `wake_fd` (eventfd; -1: none) becomes readable, and drains it. */
-MUST_USE enum result postgres_wait(struct postgres_listener *l, int64_t deadline_ms, int wake_fd);
+MUST_USE enum result postgres_wait(struct postgres_listener *l,
+				   int64_t deadline_ms, int wake_fd);
 void postgres_listener_free(struct postgres_listener *l);
 
 #endif

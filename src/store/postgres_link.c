@@ -77,12 +77,14 @@ start_connection(const struct postgres_link_target *target)
 {
 	/* What stands before "dbname" the URL may override. */
 	static const char *const keywords[] = {
-		"application_name", "keepalives_idle", "keepalives_interval",
-		"keepalives_count", "gssencmode", "dbname",
-		"client_encoding", NULL
+		"application_name",    "keepalives_idle",
+		"keepalives_interval", "keepalives_count",
+		"gssencmode",	       "dbname",
+		"client_encoding",     NULL
 	};
 	const char *const values[] = {
-		target->name, "30", "10", "3", "disable", target->url, "UTF8", NULL
+		target->name, "30",	   "10",   "3",
+		"disable",    target->url, "UTF8", NULL
 	};
 
 	return (PQconnectStartParams(keywords, values, 1));
@@ -120,8 +122,9 @@ drop_notice(void *arg, const PGresult *notice)
 }
 
 enum result
-postgres_link_open(const struct postgres_link_target *target, int64_t deadline_ms,
-		   struct buf *problem, struct postgres_link **out)
+postgres_link_open(const struct postgres_link_target *target,
+		   int64_t deadline_ms, struct buf *problem,
+		   struct postgres_link **out)
 {
 	struct postgres_link *l;
 	enum result r = R_NO_MEMORY;
@@ -168,7 +171,8 @@ postgres_link_is_alive(struct postgres_link *l)
 
 		if (!wait_ready(l->conn, POLLIN, 0, &ready))
 			return (true);
-		if (!PQconsumeInput(l->conn) || PQstatus(l->conn) != CONNECTION_OK) {
+		if (!PQconsumeInput(l->conn) ||
+		    PQstatus(l->conn) != CONNECTION_OK) {
 			broken(l, R_UNAVAILABLE);
 			return (false);
 		}
@@ -185,7 +189,8 @@ postgres_link_is_broken(const struct postgres_link *l)
 bool
 postgres_link_is_reusable(const struct postgres_link *l)
 {
-	return (!l->broken && !l->swollen && PQstatus(l->conn) == CONNECTION_OK &&
+	return (!l->broken && !l->swollen &&
+		PQstatus(l->conn) == CONNECTION_OK &&
 		PQtransactionStatus(l->conn) == PQTRANS_IDLE);
 }
 
@@ -219,7 +224,7 @@ static const struct {
 	{ "25006", R_UNAVAILABLE }, /* read_only_sql_transaction */
 	{ "53", R_UNAVAILABLE },    /* insufficient resources */
 	{ "57P", R_UNAVAILABLE },   /* server is shutting down or starting */
-	{ "08", R_UNAVAILABLE },    /* connection exception; a PgBouncer's too */
+	{ "08", R_UNAVAILABLE }, /* connection exception; a PgBouncer's too */
 };
 
 static enum result
@@ -235,22 +240,17 @@ result_of_sqlstate(const char *sqlstate)
 
 static bool
 send_statement(struct postgres_link *l, const char *sql,
-	       const struct postgres_link_values *v)
+	       const struct postgres_arguments *a)
 {
 	size_t size = strlen(sql);
 
-	if (v == NULL) {
-		l->swollen |= size > SWOLLEN_BYTES;
-		return (PQsendQuery(l->conn, sql) == 1);
-	}
-	for (int i = 0; i < v->count; i++) {
-		if (v->at[i] != NULL)
-			size += v->formats[i] == 1 ? (size_t)v->lengths[i] :
-						     strlen(v->at[i]);
-	}
+	for (int i = 0; a != NULL && i < a->count; i++)
+		size += (size_t)a->lengths[i];
 	l->swollen |= size > SWOLLEN_BYTES;
-	return (PQsendQueryParams(l->conn, sql, v->count, v->types, v->at,
-				  v->lengths, v->formats, 0) == 1);
+	if (a == NULL)
+		return (PQsendQuery(l->conn, sql) == 1);
+	return (PQsendQueryParams(l->conn, sql, a->count, a->types, a->at,
+				  a->lengths, a->formats, 0) == 1);
 }
 
 /* Get all of the statement out, taking in what comes meanwhile so that neither
@@ -312,30 +312,33 @@ judge(struct postgres_link *l, const PGresult *result, bool script)
 	}
 	memcpy(l->sqlstate, text, strnlen(text, sizeof(l->sqlstate) - 1));
 	/* Outside scripts not the details: they hold the rows' values. */
-	text = script ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	text = script ? NULL
+		      : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	set_problem(l, text != NULL ? text : PQresultErrorMessage(result));
 	return (result_of_sqlstate(l->sqlstate));
 }
 
 enum result
 postgres_link_run(struct postgres_link *l, int64_t deadline_ms, const char *sql,
-		  const struct postgres_link_values *values, struct pg_result **out)
+		  const struct postgres_arguments *arguments,
+		  struct pg_result **out)
 {
 	PGresult *result = NULL, *last = NULL;
 	enum result r, first = R_OK;
 
 	memset(l->sqlstate, 0, sizeof(l->sqlstate));
 	l->problem[0] = '\0';
-	if (!send_statement(l, sql, values))
+	if (!send_statement(l, sql, arguments))
 		return (broken(l, R_UNAVAILABLE));
 	if ((r = flush(l, deadline_ms)) != R_OK)
 		goto out;
-	while ((r = next_result(l, deadline_ms, &result)) == R_OK && result != NULL) {
+	while ((r = next_result(l, deadline_ms, &result)) == R_OK &&
+	       result != NULL) {
 		PQclear(last);
 		last = result;
 		l->swollen |= PQresultMemorySize(result) > SWOLLEN_BYTES;
 		if (first == R_OK)
-			first = judge(l, result, values == NULL);
+			first = judge(l, result, arguments == NULL);
 		if (l->broken)
 			break;
 	}

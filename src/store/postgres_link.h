@@ -4,6 +4,7 @@
 
 #include "../base/buf.h"
 #include "../base/result.h"
+#include "postgres_arguments.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,9 +27,9 @@ struct postgres_link_target {
 
 /* Connect by `deadline_ms`.  R_UNAVAILABLE: refused or too late, and `problem` says why, without a
  * password.  The look-up of a host name is libpq's and is not bounded by the deadline. */
-MUST_USE enum result postgres_link_open(const struct postgres_link_target *target,
-					int64_t deadline_ms, struct buf *problem,
-					struct postgres_link **out);
+MUST_USE enum result postgres_link_open(
+	const struct postgres_link_target *target, int64_t deadline_ms,
+	struct buf *problem, struct postgres_link **out);
 void postgres_link_close(struct postgres_link *l);
 
 /* Is `url` something libpq can parse? */
@@ -43,20 +44,11 @@ bool postgres_link_is_broken(const struct postgres_link *l);
 /* May it be used for another statement: sound, outside a transaction, and not grown large? */
 bool postgres_link_is_reusable(const struct postgres_link *l);
 
-struct postgres_link_values {
-	int count;
-	const char *const *at; /* NULL for NULL; NUL-terminated unless binary */
-	const int *lengths;    /* of the binary ones */
-	const int *formats;    /* 1: binary bytea; 0: text */
-	const unsigned *types; /* OIDs; 0: the server infers it */
-};
-
-/* Run one statement, or with `values` NULL a string of statements.  Text results.  R_OK: `*result` is
+/* Run one statement, or with `arguments` NULL a string of statements.  Text results.  R_OK: `*result` is
  * the last statement's, for PQclear.  Otherwise see postgres.h for the codes. */
-MUST_USE enum result postgres_link_run(struct postgres_link *l, int64_t deadline_ms,
-				       const char *sql,
-				       const struct postgres_link_values *values,
-				       struct pg_result **result);
+MUST_USE enum result postgres_link_run(
+	struct postgres_link *l, int64_t deadline_ms, const char *sql,
+	const struct postgres_arguments *arguments, struct pg_result **result);
 
 /* What the last failure was: the server's or libpq's message, without a line end; and its
  * SQLSTATE, "" when the server did not give one.  Never a password. */
@@ -65,7 +57,7 @@ const char *postgres_link_sqlstate(const struct postgres_link *l);
 
 /* Wait for a notification: R_OK (all that have arrived are taken), R_TIMEOUT, R_UNAVAILABLE.  R_TIMEOUT
  * early, too, when `wake_fd` (-1: none) becomes readable. */
-MUST_USE enum result postgres_link_wait(struct postgres_link *l, int64_t deadline_ms,
-					int wake_fd);
+MUST_USE enum result postgres_link_wait(struct postgres_link *l,
+					int64_t deadline_ms, int wake_fd);
 
 #endif

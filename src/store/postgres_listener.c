@@ -37,8 +37,10 @@ enum result
 postgres_listen(const struct postgres_options *options, const char *channel,
 		struct postgres_listener **out)
 {
-	const struct postgres_link_target target = { options->url, options->name };
-	int64_t deadline_ms = clock_monotonic_ms() + options->connect_timeout_ms;
+	const struct postgres_link_target target = { options->url,
+						     options->name };
+	int64_t deadline_ms =
+		clock_monotonic_ms() + options->connect_timeout_ms;
 	struct postgres_listener *l;
 	struct postgres_rows *rows = NULL;
 	struct pg_result *result = NULL;
@@ -51,7 +53,8 @@ postgres_listen(const struct postgres_options *options, const char *channel,
 		return (R_NO_MEMORY);
 	r = postgres_link_open(&target, deadline_ms, &text, &l->link);
 	if (r != R_OK) {
-		log_debug("postgres: cannot listen: %.*s", BYTES_ARG(buf_bytes(&text)));
+		log_debug("postgres: cannot listen: %.*s",
+			  BYTES_ARG(buf_bytes(&text)));
 		goto out;
 	}
 	buf_clear(&text);
@@ -60,7 +63,8 @@ postgres_listen(const struct postgres_options *options, const char *channel,
 		goto out;
 	r = postgres_link_run(l->link, deadline_ms, text.at, NULL, &result);
 	if (r != R_OK) {
-		log_warn("postgres: cannot listen: %s", postgres_link_problem(l->link));
+		log_warn("postgres: cannot listen: %s",
+			 postgres_link_problem(l->link));
 		goto out;
 	}
 	if ((r = postgres_rows_new(result, &rows)) != R_OK)

@@ -15,8 +15,8 @@ struct postgres_rows {
 
 /* A digit's value plus one; 0 for what is no digit. */
 static const unsigned char digits[256] = {
-	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6,
-	['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
 	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 };
 
@@ -101,7 +101,8 @@ assert_there(const struct postgres_rows *rows, unsigned row, unsigned column)
 }
 
 bool
-postgres_is_null(const struct postgres_rows *rows, unsigned row, unsigned column)
+postgres_is_null(const struct postgres_rows *rows, unsigned row,
+		 unsigned column)
 {
 	assert_there(rows, row, column);
 	return (PQgetisnull(rows->result, (int)row, (int)column));

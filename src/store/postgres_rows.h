@@ -17,16 +17,20 @@ struct pg_result; /* libpq's */
 
 /* Take `result` over, also on failure.  R_BAD_ANSWER: a bytea not in hexadecimal form, because
  * somebody set bytea_output. */
-MUST_USE enum result postgres_rows_new(struct pg_result *result, struct postgres_rows **out);
+MUST_USE enum result postgres_rows_new(struct pg_result *result,
+				       struct postgres_rows **out);
 void postgres_rows_free(struct postgres_rows *rows);
 
 unsigned postgres_count(const struct postgres_rows *rows);
-bool postgres_is_null(const struct postgres_rows *rows, unsigned row, unsigned column);
+bool postgres_is_null(const struct postgres_rows *rows, unsigned row,
+		      unsigned column);
 
 /* A view into `rows`; NUL-terminated.  Empty for NULL. */
-struct bytes postgres_get(struct postgres_rows *rows, unsigned row, unsigned column);
+struct bytes postgres_get(struct postgres_rows *rows, unsigned row,
+			  unsigned column);
 
 /* The same as a number; 0 when it is none. */
-int64_t postgres_get_int(struct postgres_rows *rows, unsigned row, unsigned column);
+int64_t postgres_get_int(struct postgres_rows *rows, unsigned row,
+			 unsigned column);
 
 #endif

@@ -17,7 +17,8 @@ api_key_make(char out[static API_KEY_LEN + 1])
 	memcpy(out, prefix, 3);
 	hex_encode((struct bytes){ id, sizeof(id) }, out + 3);
 	out[3 + API_KEY_ID_LEN] = '_';
-	hex_encode((struct bytes){ secret, sizeof(secret) }, out + 3 + API_KEY_ID_LEN + 1);
+	hex_encode((struct bytes){ secret, sizeof(secret) },
+		   out + 3 + API_KEY_ID_LEN + 1);
 	explicit_bzero(secret, sizeof(secret));
 }
 

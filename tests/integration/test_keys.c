@@ -36,7 +36,8 @@ struct said {
 
 /* Run a command of this process with its two outputs caught. */
 static struct said
-run(int command(const struct config *, struct postgres *, int, char **), const char *line)
+run(int command(const struct config *, struct postgres *, int, char **),
+    const char *line)
 {
 	char *argv[16], *words = scratch_copy(line, strlen(line));
 	const char *files[] = { scratch_printf("%s/out", scratch_root()),
@@ -48,7 +49,8 @@ run(int command(const struct config *, struct postgres *, int, char **), const c
 		argv[argc++] = w;
 	fflush(NULL);
 	for (int i = 0; i < 2; i++) {
-		int fd = open(files[i], O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+		int fd = open(files[i],
+			      O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 
 		saved[i] = dup(i + 1);
 		ck_assert_int_ge(saved[i], 0);
@@ -69,7 +71,8 @@ run(int command(const struct config *, struct postgres *, int, char **), const c
 static struct postgres *
 connect_to(const char *where)
 {
-	return (postgres_new(&(struct postgres_options){ where, "key", 2, 5000, 5000 }));
+	return (postgres_new(
+		&(struct postgres_options){ where, "key", 2, 5000, 5000 }));
 }
 
 static void
@@ -79,7 +82,9 @@ setup(void)
 	struct buf problem = { 0 };
 	enum result r;
 
-	url = harness_postgres_database(server, scratch_printf("d%d", (int)getpid()), NULL);
+	url = harness_postgres_database(server,
+					scratch_printf("d%d", (int)getpid()),
+					NULL);
 	setenv("DATABASE_URL", url, 1);
 	setenv("CACHE_KEY_SECRET", HARNESS_KEY_SECRET, 1);
 	r = config_read(none, &config, &problem);
@@ -122,11 +127,13 @@ START_TEST(a_created_key_is_kept_as_its_hash_only)
 	ck_assert(api_key_parse(bytes_of(key), &id, &secret));
 	ck_assert_str_eq(harness_sql(url, "SELECT email, role FROM users"),
 			 "Ada@Example.org\tuser");
-	ck_assert_str_eq(harness_sql(url,
-				     "SELECT count(*) FROM api_keys WHERE id = '%s' "
-				     "AND secret_hash = sha256('%s') AND revoked_at IS NULL",
-				     id_of(key), key + 3 + API_KEY_ID_LEN + 1),
-			 "1");
+	ck_assert_str_eq(
+		harness_sql(
+			url,
+			"SELECT count(*) FROM api_keys WHERE id = '%s' "
+			"AND secret_hash = sha256('%s') AND revoked_at IS NULL",
+			id_of(key), key + 3 + API_KEY_ID_LEN + 1),
+		"1");
 }
 END_TEST
 
@@ -137,8 +144,10 @@ START_TEST(a_user_has_many_keys_and_the_role_given_last)
 	ck_assert_str_eq(harness_sql(url, "SELECT email, role FROM users"),
 			 "ada@example.org\tadmin");
 	create("--role=user --user=ada@example.org");
-	ck_assert_str_eq(harness_sql(url, "SELECT role, (SELECT count(*) FROM api_keys) "
-					  "FROM users"), "user\t3");
+	ck_assert_str_eq(
+		harness_sql(url, "SELECT role, (SELECT count(*) FROM api_keys) "
+				 "FROM users"),
+		"user\t3");
 }
 END_TEST
 
@@ -148,7 +157,10 @@ START_TEST(the_list_shows_no_secret)
 	const char *other = create("--user bob@example.org");
 	struct said s;
 
-	ck_assert_int_eq(run(command_key, scratch_printf("revoke %s", id_of(other))).status, 0);
+	ck_assert_int_eq(run(command_key,
+			     scratch_printf("revoke %s", id_of(other)))
+				 .status,
+			 0);
 	s = run(command_key, "list");
 	ck_assert_int_eq(s.status, 0);
 	ck_assert_ptr_nonnull(strstr(s.out, id_of(key)));
@@ -162,8 +174,9 @@ END_TEST
 START_TEST(a_key_is_revoked_once_and_for_all)
 {
 	static const char when[] = "SELECT revoked_at FROM api_keys";
-	const char *revoke = scratch_printf("revoke %s",
-					    id_of(create("--user ada@example.org")));
+	const char *revoke =
+		scratch_printf("revoke %s",
+			       id_of(create("--user ada@example.org")));
 	const char *first;
 
 	ck_assert_int_eq(run(command_key, revoke).status, 0);
@@ -172,24 +185,35 @@ START_TEST(a_key_is_revoked_once_and_for_all)
 	/* Again: no error, and the time stays. */
 	ck_assert_int_eq(run(command_key, revoke).status, 0);
 	ck_assert_str_eq(harness_sql(url, when), first);
-	ck_assert_int_eq(run(command_key, "revoke 0123456789abcdef").status, EXIT_FAILURE);
+	ck_assert_int_eq(run(command_key, "revoke 0123456789abcdef").status,
+			 EXIT_FAILURE);
 }
 END_TEST
 
 START_TEST(a_wrong_command_line_is_a_usage_error)
 {
 	static const char *const lines[] = {
-		"", "make", "create", "create --user", "create ada@example.org",
-		"create --user ada@example.org --role root", "create --user not-an-address",
-		"create --user a@b@c", "create --user ada@example.org extra", "list all",
-		"revoke", "revoke 12", "revoke 0123456789abcdef 0123456789abcdef",
+		"",
+		"make",
+		"create",
+		"create --user",
+		"create ada@example.org",
+		"create --user ada@example.org --role root",
+		"create --user not-an-address",
+		"create --user a@b@c",
+		"create --user ada@example.org extra",
+		"list all",
+		"revoke",
+		"revoke 12",
+		"revoke 0123456789abcdef 0123456789abcdef",
 	};
 	const char *key = create("--user ada@example.org");
 	struct said s;
 
 	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		s = run(command_key, lines[i]);
-		ck_assert_msg(s.status == EX_USAGE, "\"%s\": %d", lines[i], s.status);
+		ck_assert_msg(s.status == EX_USAGE, "\"%s\": %d", lines[i],
+			      s.status);
 		ck_assert_str_eq(s.out, "");
 		ck_assert_str_ne(s.err, "");
 	}
@@ -208,8 +232,9 @@ START_TEST(an_absent_database_is_told_from_an_empty_one)
 
 	pg = connect_to("postgresql://nobody@127.0.0.1:1/none");
 	ck_assert_int_eq(run(command_key, "list").status, EX_UNAVAILABLE);
-	ck_assert_int_eq(run(command_key, "create --user ada@example.org").status,
-			 EX_UNAVAILABLE);
+	ck_assert_int_eq(
+		run(command_key, "create --user ada@example.org").status,
+		EX_UNAVAILABLE);
 	ck_assert_int_eq(run(command_migrate, "").status, EX_UNAVAILABLE);
 	postgres_free(pg);
 	pg = connect_to(server->url); /* never migrated */
@@ -227,11 +252,14 @@ START_TEST(the_workers_role_may_manage_keys)
 	struct postgres *owner = pg;
 
 	harness_sql(url, "CREATE ROLE worker LOGIN IN ROLE warmfront_worker");
-	pg = connect_to(harness_postgres_url(server, "worker",
-					     scratch_printf("d%d", (int)getpid())));
+	pg = connect_to(
+		harness_postgres_url(server, "worker",
+				     scratch_printf("d%d", (int)getpid())));
 	ck_assert_int_eq(run(command_key,
 			     scratch_printf("revoke %s",
-					    id_of(create("--user ada@example.org")))).status,
+					    id_of(create(
+						    "--user ada@example.org"))))
+				 .status,
 			 0);
 	ck_assert_int_eq(run(command_key, "list").status, 0);
 	postgres_free(pg);

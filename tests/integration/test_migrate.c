@@ -27,7 +27,9 @@ stop_server(void)
 static void
 setup(void)
 {
-	url = harness_postgres_database(server, scratch_printf("d%d", (int)getpid()), NULL);
+	url = harness_postgres_database(server,
+					scratch_printf("d%d", (int)getpid()),
+					NULL);
 }
 
 static struct postgres *
@@ -123,13 +125,16 @@ START_TEST(each_is_applied_once)
 	struct host first = migrate_all(url), second = migrate_all(url);
 
 	ck_assert_msg(first.result == R_OK, "%s", first.problem.at);
-	ck_assert_uint_eq(occurrences(first.progress, "applied "), migrate_embedded_count);
-	ck_assert_uint_eq(occurrences(first.progress, "applied 0001_users ("), 1);
+	ck_assert_uint_eq(occurrences(first.progress, "applied "),
+			  migrate_embedded_count);
+	ck_assert_uint_eq(occurrences(first.progress, "applied 0001_users ("),
+			  1);
 	ck_assert_int_eq(second.result, R_OK);
 	ck_assert_str_eq(second.progress,
 			 scratch_printf("up to date (%u migrations)\n",
 					migrate_embedded_count));
-	ck_assert_str_eq(harness_sql(url, "SELECT count(*) FROM schema_migrations"),
+	ck_assert_str_eq(harness_sql(url,
+				     "SELECT count(*) FROM schema_migrations"),
 			 scratch_printf("%u", migrate_embedded_count));
 	host_fini(&first);
 	host_fini(&second);
@@ -145,14 +150,17 @@ START_TEST(many_hosts_at_once_apply_each_once)
 		hosts[i] = (struct host){ .url = url,
 					  .all = migrate_embedded,
 					  .count = migrate_embedded_count };
-		ck_assert_int_eq(pthread_create(&hosts[i].thread, NULL, host_main, &hosts[i]),
+		ck_assert_int_eq(pthread_create(&hosts[i].thread, NULL,
+						host_main, &hosts[i]),
 				 0);
 	}
 	for (unsigned i = 0; i < HOSTS; i++) {
 		pthread_join(hosts[i].thread, NULL);
-		ck_assert_msg(hosts[i].result == R_OK, "%s", hosts[i].problem.at);
+		ck_assert_msg(hosts[i].result == R_OK, "%s",
+			      hosts[i].problem.at);
 		applied += occurrences(hosts[i].progress, "applied ");
-		ck_assert_uint_eq(occurrences(hosts[i].progress, "up to date"), 1);
+		ck_assert_uint_eq(occurrences(hosts[i].progress, "up to date"),
+				  1);
 		host_fini(&hosts[i]);
 	}
 	ck_assert_uint_eq(applied, migrate_embedded_count);
@@ -162,12 +170,14 @@ END_TEST
 START_TEST(a_pgbouncer_in_transaction_mode_is_no_hindrance)
 {
 	struct harness_pgbouncer *b = harness_pgbouncer_new(server, 2);
-	const char *pooled = harness_pgbouncer_url(b, "postgres",
-						   scratch_printf("d%d", (int)getpid()));
+	const char *pooled =
+		harness_pgbouncer_url(b, "postgres",
+				      scratch_printf("d%d", (int)getpid()));
 	struct host h = migrate_all(pooled);
 
 	ck_assert_msg(h.result == R_OK, "%s", h.problem.at);
-	ck_assert_uint_eq(occurrences(h.progress, "applied "), migrate_embedded_count);
+	ck_assert_uint_eq(occurrences(h.progress, "applied "),
+			  migrate_embedded_count);
 	host_fini(&h);
 	harness_pgbouncer_stop(b);
 }
@@ -176,7 +186,8 @@ END_TEST
 START_TEST(a_changed_migration_is_refused_by_name)
 {
 	struct migration all[] = { made(1, "0001_a", "CREATE TABLE a (i int)"),
-				   made(2, "0002_b", "CREATE TABLE b (i int)") };
+				   made(2, "0002_b",
+					"CREATE TABLE b (i int)") };
 	struct host h = migrate(url, all, 1);
 
 	ck_assert_int_eq(h.result, R_OK);
@@ -184,9 +195,11 @@ START_TEST(a_changed_migration_is_refused_by_name)
 	all[0] = made(1, "0001_a", "CREATE TABLE a (i bigint)");
 	h = migrate(url, all, 2);
 	ck_assert_int_eq(h.result, R_CONFLICT);
-	ck_assert_str_eq(h.problem.at, "0001_a was changed after it had been applied");
+	ck_assert_str_eq(h.problem.at,
+			 "0001_a was changed after it had been applied");
 	/* What comes after it is not tried. */
-	ck_assert_str_eq(harness_sql(url, "SELECT to_regclass('b') IS NULL"), "t");
+	ck_assert_str_eq(harness_sql(url, "SELECT to_regclass('b') IS NULL"),
+			 "t");
 	host_fini(&h);
 }
 END_TEST
@@ -204,8 +217,10 @@ START_TEST(a_failing_migration_leaves_nothing_and_is_named)
 	ck_assert_ptr_eq(strstr(h.problem.at, "0002_b: "), h.problem.at);
 	ck_assert_ptr_nonnull(strstr(h.problem.at, "nonsense"));
 	ck_assert_str_eq(harness_sql(url, "SELECT string_agg(name, ',') "
-					  "FROM schema_migrations"), "0001_a");
-	ck_assert_str_eq(harness_sql(url, "SELECT to_regclass('b') IS NULL"), "t");
+					  "FROM schema_migrations"),
+			 "0001_a");
+	ck_assert_str_eq(harness_sql(url, "SELECT to_regclass('b') IS NULL"),
+			 "t");
 	host_fini(&h);
 }
 END_TEST
@@ -213,8 +228,10 @@ END_TEST
 START_TEST(a_migration_that_breaks_a_constraint_counts_as_failed)
 {
 	/* The error is the one that says that another host was first. */
-	const struct migration all[] = { made(
-		1, "0001_a", "CREATE TABLE a (i int PRIMARY KEY); INSERT INTO a VALUES (1), (1)") };
+	const struct migration all[] = {
+		made(1, "0001_a",
+		     "CREATE TABLE a (i int PRIMARY KEY); INSERT INTO a VALUES (1), (1)")
+	};
 	struct host h = migrate(url, all, 1);
 
 	ck_assert_int_eq(h.result, R_CONFLICT);
@@ -226,14 +243,18 @@ END_TEST
 
 START_TEST(a_role_that_may_not_create_learns_that_nothing_is_to_do)
 {
-	const struct migration all[] = { made(1, "0001_a", "CREATE TABLE a (i int)") };
+	const struct migration all[] = { made(1, "0001_a",
+					      "CREATE TABLE a (i int)") };
 	const char *reader;
 	struct host h = migrate(url, all, 1);
 
 	ck_assert_int_eq(h.result, R_OK);
 	host_fini(&h);
-	harness_sql(url, "CREATE ROLE reader LOGIN; GRANT SELECT ON schema_migrations TO reader");
-	reader = harness_postgres_url(server, "reader", scratch_printf("d%d", (int)getpid()));
+	harness_sql(
+		url,
+		"CREATE ROLE reader LOGIN; GRANT SELECT ON schema_migrations TO reader");
+	reader = harness_postgres_url(server, "reader",
+				      scratch_printf("d%d", (int)getpid()));
 	h = migrate(reader, all, 1);
 	ck_assert_msg(h.result == R_OK, "%s", h.problem.at);
 	host_fini(&h);
@@ -256,8 +277,9 @@ START_TEST(demo_data_can_be_applied_again)
 		"SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM models),"
 		" (SELECT count(*) FROM servers), (SELECT count(*) FROM usage_events)";
 	const char *source = getenv("WARMFRONT_SOURCE");
-	const char *demo = scratch_read(
-		scratch_printf("%s/sql/demo/demo.sql", source != NULL ? source : "."));
+	const char *demo =
+		scratch_read(scratch_printf("%s/sql/demo/demo.sql",
+					    source != NULL ? source : "."));
 	struct host h = migrate_all(url);
 
 	ck_assert_int_eq(h.result, R_OK);
@@ -266,7 +288,8 @@ START_TEST(demo_data_can_be_applied_again)
 	for (int i = 0; i < 2; i++) {
 		harness_sql(url, "SET demo.usage_events = 5000");
 		harness_sql(url, "%s", demo);
-		ck_assert_str_eq(harness_sql(url, counts), "1000\t300\t100\t5000");
+		ck_assert_str_eq(harness_sql(url, counts),
+				 "1000\t300\t100\t5000");
 	}
 	/* More events are added to those there are. */
 	harness_sql(url, "SET demo.usage_events = 6000");
@@ -292,8 +315,10 @@ suite_migrate(void)
 	tcase_add_test(t, a_pgbouncer_in_transaction_mode_is_no_hindrance);
 	tcase_add_test(t, a_changed_migration_is_refused_by_name);
 	tcase_add_test(t, a_failing_migration_leaves_nothing_and_is_named);
-	tcase_add_test(t, a_migration_that_breaks_a_constraint_counts_as_failed);
-	tcase_add_test(t, a_role_that_may_not_create_learns_that_nothing_is_to_do);
+	tcase_add_test(t,
+		       a_migration_that_breaks_a_constraint_counts_as_failed);
+	tcase_add_test(t,
+		       a_role_that_may_not_create_learns_that_nothing_is_to_do);
 	tcase_add_test(t, an_absent_database_is_reported);
 	tcase_add_test(t, demo_data_can_be_applied_again);
 	suite_add_tcase(s, t);

@@ -62,7 +62,8 @@ ask(struct postgres *from, const char *sql)
 	ck_assert_int_eq(postgres_query(from, 0, sql, NULL, 0, &rows), R_OK);
 	answer[0] = '\0';
 	if (postgres_count(rows) > 0)
-		snprintf(answer, sizeof(answer), "%s", postgres_get(rows, 0, 0).at);
+		snprintf(answer, sizeof(answer), "%s",
+			 postgres_get(rows, 0, 0).at);
 	postgres_rows_free(rows);
 	return (answer);
 }
@@ -72,7 +73,8 @@ backends(const char *name)
 {
 	return (atoi(harness_sql(server->url,
 				 "SELECT count(*) FROM pg_stat_activity "
-				 "WHERE application_name = '%s'", name)));
+				 "WHERE application_name = '%s'",
+				 name)));
 }
 
 static void
@@ -103,11 +105,13 @@ START_TEST(values_of_each_kind_come_back)
 
 	for (unsigned i = 0; i < sizeof(every); i++)
 		every[i] = (char)i;
-	ck_assert_int_eq(postgres_query(pg, 0,
-					"SELECT $1::bytea, $2::bytea, $3::text, $4::text, "
-					"$5::bigint, NULL::bytea, octet_length($1::bytea), ''",
-					values, 5, &rows),
-			 R_OK);
+	ck_assert_int_eq(
+		postgres_query(
+			pg, 0,
+			"SELECT $1::bytea, $2::bytea, $3::text, $4::text, "
+			"$5::bigint, NULL::bytea, octet_length($1::bytea), ''",
+			values, 5, &rows),
+		R_OK);
 	ck_assert_uint_eq(postgres_count(rows), 1);
 	ck_assert(bytes_equal(postgres_get(rows, 0, 0), values[0].text));
 	ck_assert_int_eq(postgres_get(rows, 0, 0).at[256], '\0');
@@ -136,7 +140,8 @@ START_TEST(twenty_megabytes_come_back_and_cost_no_memory_afterwards)
 
 	for (size_t i = 0; i < size; i++)
 		sent[i] = (char)(i * 2654435761u >> 13);
-	ck_assert_int_eq(postgres_query(large, 0, "SELECT $1::bytea", &value, 1, &rows),
+	ck_assert_int_eq(postgres_query(large, 0, "SELECT $1::bytea", &value, 1,
+					&rows),
 			 R_OK);
 	got = postgres_get(rows, 0, 0);
 	ck_assert_uint_eq(got.len, size);
@@ -153,7 +158,8 @@ START_TEST(a_nul_inside_a_text_is_refused)
 {
 	struct postgres_value value = { BYTES("a\0b"), PG_TEXT };
 
-	ck_assert_int_eq(postgres_run(pg, 0, "SELECT $1::text", &value, 1), R_INVALID);
+	ck_assert_int_eq(postgres_run(pg, 0, "SELECT $1::text", &value, 1),
+			 R_INVALID);
 	ck_assert_int_eq(backends("tested"), 0);
 }
 END_TEST
@@ -164,14 +170,18 @@ START_TEST(sql_errors_become_their_results)
 		const char *sqlstate;
 		enum result result;
 	} expected[] = {
-		{ "23505", R_CONFLICT }, { "23503", R_CONFLICT }, { "23P01", R_CONFLICT },
-		{ "40001", R_CONFLICT }, { "40P01", R_CONFLICT }, { "22P02", R_INVALID },
-		{ "22003", R_INVALID }, { "23502", R_INVALID }, { "23514", R_INVALID },
-		{ "42501", R_FORBIDDEN }, { "57014", R_TIMEOUT }, { "55P03", R_TIMEOUT },
+		{ "23505", R_CONFLICT },    { "23503", R_CONFLICT },
+		{ "23P01", R_CONFLICT },    { "40001", R_CONFLICT },
+		{ "40P01", R_CONFLICT },    { "22P02", R_INVALID },
+		{ "22003", R_INVALID },	    { "23502", R_INVALID },
+		{ "23514", R_INVALID },	    { "42501", R_FORBIDDEN },
+		{ "57014", R_TIMEOUT },	    { "55P03", R_TIMEOUT },
 		{ "25006", R_UNAVAILABLE }, { "53100", R_UNAVAILABLE },
-		{ "42P01", R_INTERNAL }, { "42601", R_INTERNAL }, { "P0001", R_INTERNAL },
+		{ "42P01", R_INTERNAL },    { "42601", R_INTERNAL },
+		{ "P0001", R_INTERNAL },
 	};
-	char *backend = scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
+	char *backend =
+		scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
 
 	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
 		enum result r = postgres_run(
@@ -180,8 +190,8 @@ START_TEST(sql_errors_become_their_results)
 				       expected[i].sqlstate),
 			NULL, 0);
 
-		ck_assert_msg(r == expected[i].result, "%s: %s", expected[i].sqlstate,
-			      result_text(r));
+		ck_assert_msg(r == expected[i].result, "%s: %s",
+			      expected[i].sqlstate, result_text(r));
 	}
 	ck_assert_int_eq(postgres_run(pg, 0, "SELEC 1", NULL, 0), R_INTERNAL);
 	/* None of them costs the connection or says that the server is down. */
@@ -192,7 +202,8 @@ END_TEST
 
 START_TEST(an_open_transaction_is_not_handed_on)
 {
-	char *backend = scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
+	char *backend =
+		scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
 
 	ck_assert_int_eq(postgres_run(pg, 0, "BEGIN", NULL, 0), R_OK);
 	ck_assert_str_ne(ask(pg, "SELECT pg_backend_pid()"), backend);
@@ -201,8 +212,11 @@ END_TEST
 
 START_TEST(copy_is_refused_and_harms_nothing)
 {
-	ck_assert_int_eq(postgres_run(pg, 0, "COPY pg_class TO STDOUT", NULL, 0), R_INTERNAL);
-	ck_assert_int_eq(postgres_run(pg, 0, "COPY pg_class FROM STDIN", NULL, 0),
+	ck_assert_int_eq(postgres_run(pg, 0, "COPY pg_class TO STDOUT", NULL,
+				      0),
+			 R_INTERNAL);
+	ck_assert_int_eq(postgres_run(pg, 0, "COPY pg_class FROM STDIN", NULL,
+				      0),
 			 R_INTERNAL);
 	ck_assert_str_eq(ask(pg, "SELECT 'next'"), "next");
 }
@@ -212,8 +226,8 @@ START_TEST(a_statement_past_its_deadline_is_given_up)
 {
 	double began = harness_now_ms();
 
-	ck_assert_int_eq(postgres_run(pg, clock_monotonic_ms() + 200, "SELECT pg_sleep(30)",
-				      NULL, 0),
+	ck_assert_int_eq(postgres_run(pg, clock_monotonic_ms() + 200,
+				      "SELECT pg_sleep(30)", NULL, 0),
 			 R_TIMEOUT);
 	ck_assert(harness_now_ms() - began >= 199);
 	ck_assert(harness_now_ms() - began < 1500);
@@ -227,9 +241,11 @@ START_TEST(the_statement_timeout_bounds_later_deadlines)
 		server->url, "hasty", 1, 5000, 200 });
 	double began = harness_now_ms();
 
-	ck_assert_int_eq(postgres_run(hasty, 0, "SELECT pg_sleep(30)", NULL, 0), R_TIMEOUT);
+	ck_assert_int_eq(postgres_run(hasty, 0, "SELECT pg_sleep(30)", NULL, 0),
+			 R_TIMEOUT);
 	ck_assert_int_eq(postgres_run(hasty, clock_monotonic_ms() + 60000,
-				      "SELECT pg_sleep(30)", NULL, 0), R_TIMEOUT);
+				      "SELECT pg_sleep(30)", NULL, 0),
+			 R_TIMEOUT);
 	ck_assert(harness_now_ms() - began < 3000);
 	postgres_free(hasty);
 }
@@ -282,7 +298,8 @@ END_TEST
 
 START_TEST(calls_in_turn_use_one_connection)
 {
-	char *backend = scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
+	char *backend =
+		scratch_printf("%s", ask(pg, "SELECT pg_backend_pid()"));
 
 	for (int i = 0; i < 10; i++)
 		ck_assert_str_eq(ask(pg, "SELECT pg_backend_pid()"), backend);
@@ -299,7 +316,8 @@ START_TEST(an_exhausted_pool_waits_until_the_deadline)
 	call_start(&holder, small, "SELECT pg_sleep(1)");
 	wait_until(backends("small") == 1, 5000);
 	began = harness_now_ms();
-	ck_assert_int_eq(postgres_run(small, clock_monotonic_ms() + 100, "SELECT 1", NULL, 0),
+	ck_assert_int_eq(postgres_run(small, clock_monotonic_ms() + 100,
+				      "SELECT 1", NULL, 0),
 			 R_TIMEOUT);
 	ck_assert(harness_now_ms() - began < 700);
 	/* That says nothing about the server. */
@@ -317,14 +335,17 @@ START_TEST(a_server_without_free_connections_is_shared_with_those_there_are)
 	struct postgres *limited;
 	struct call calls[THREADS];
 
-	harness_sql(server->url, "CREATE ROLE limited LOGIN CONNECTION LIMIT 2");
-	limited = connect_as(harness_postgres_url(server, "limited", "postgres"), "limited",
-			     8);
+	harness_sql(server->url,
+		    "CREATE ROLE limited LOGIN CONNECTION LIMIT 2");
+	limited =
+		connect_as(harness_postgres_url(server, "limited", "postgres"),
+			   "limited", 8);
 	for (unsigned i = 0; i < THREADS; i++)
 		call_start(&calls[i], limited, "SELECT pg_sleep(0.05)");
 	for (unsigned i = 0; i < THREADS; i++) {
 		pthread_join(calls[i].thread, NULL);
-		ck_assert_msg(calls[i].result == R_OK, "%s", result_text(calls[i].result));
+		ck_assert_msg(calls[i].result == R_OK, "%s",
+			      result_text(calls[i].result));
 	}
 	ck_assert_int_eq(postgres_state(limited), BREAKER_CLOSED);
 	postgres_free(limited);
@@ -335,20 +356,25 @@ START_TEST(a_script_applies_wholly_or_not_at_all)
 {
 	struct buf problem = { 0 };
 
-	ck_assert_int_eq(postgres_script(pg, 0,
-					 "CREATE TABLE kept (i int);"
-					 "INSERT INTO kept VALUES (1); SELECT * FROM kept",
-					 &problem),
-			 R_OK);
+	ck_assert_int_eq(
+		postgres_script(
+			pg, 0,
+			"CREATE TABLE kept (i int);"
+			"INSERT INTO kept VALUES (1); SELECT * FROM kept",
+			&problem),
+		R_OK);
 	ck_assert_uint_eq(problem.len, 0);
-	ck_assert_int_eq(postgres_script(pg, 0,
-					 "INSERT INTO kept VALUES (2);"
-					 "SELECT 1/0; INSERT INTO kept VALUES (3)",
-					 &problem),
-			 R_INVALID);
+	ck_assert_int_eq(
+		postgres_script(pg, 0,
+				"INSERT INTO kept VALUES (2);"
+				"SELECT 1/0; INSERT INTO kept VALUES (3)",
+				&problem),
+		R_INVALID);
 	ck_assert_ptr_nonnull(strstr(problem.at, "division by zero"));
-	ck_assert_str_eq(harness_sql(server->url, "SELECT string_agg(i::text, ',') FROM kept"),
-			 "1");
+	ck_assert_str_eq(
+		harness_sql(server->url,
+			    "SELECT string_agg(i::text, ',') FROM kept"),
+		"1");
 	buf_fini(&problem);
 }
 END_TEST
@@ -360,9 +386,11 @@ START_TEST(a_script_may_outlast_the_statement_timeout_but_not_its_deadline)
 	struct buf problem = { 0 };
 
 	ck_assert_int_eq(postgres_script(hasty, clock_monotonic_ms() + 5000,
-					 "SELECT pg_sleep(0.3)", &problem), R_OK);
+					 "SELECT pg_sleep(0.3)", &problem),
+			 R_OK);
 	ck_assert_int_eq(postgres_script(hasty, clock_monotonic_ms() + 200,
-					 "SELECT pg_sleep(30)", &problem), R_TIMEOUT);
+					 "SELECT pg_sleep(30)", &problem),
+			 R_TIMEOUT);
 	ck_assert_uint_gt(problem.len, 0);
 	buf_fini(&problem);
 	postgres_free(hasty);
@@ -385,12 +413,15 @@ START_TEST(a_pgbouncer_in_transaction_mode_serves_it)
 		pthread_join(calls[i].thread, NULL);
 		ck_assert_int_eq(calls[i].result, R_OK);
 	}
-	ck_assert_int_eq(postgres_query(pooled, 0, "SELECT $1::int + 1", &value, 1, &rows),
+	ck_assert_int_eq(postgres_query(pooled, 0, "SELECT $1::int + 1", &value,
+					1, &rows),
 			 R_OK);
 	ck_assert_int_eq(postgres_get_int(rows, 0, 0), 42);
 	postgres_rows_free(rows);
-	ck_assert_int_eq(postgres_script(pooled, 0, "CREATE TABLE b (i int); DROP TABLE b",
-					 &problem), R_OK);
+	ck_assert_int_eq(postgres_script(pooled, 0,
+					 "CREATE TABLE b (i int); DROP TABLE b",
+					 &problem),
+			 R_OK);
 	buf_fini(&problem);
 	postgres_free(pooled);
 	harness_pgbouncer_stop(b);
@@ -402,10 +433,12 @@ listen_on(const char *channel)
 {
 	struct postgres_listener *l = NULL;
 
-	ck_assert_int_eq(postgres_listen(&(struct postgres_options){
+	ck_assert_int_eq(postgres_listen(
+				 &(struct postgres_options){
 					 .url = server->url,
 					 .name = "listener",
-					 .connect_timeout_ms = 5000 }, channel, &l),
+					 .connect_timeout_ms = 5000 },
+				 channel, &l),
 			 R_OK);
 	return (l);
 }
@@ -414,11 +447,14 @@ START_TEST(a_notification_wakes_the_listener_once)
 {
 	struct postgres_listener *l = listen_on("warmfront_log");
 
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, -1), R_TIMEOUT);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, -1),
+			 R_TIMEOUT);
 	harness_sql(server->url, "NOTIFY other");
 	harness_sql(server->url, "NOTIFY warmfront_log");
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 5000, -1), R_OK);
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, -1), R_TIMEOUT);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 5000, -1),
+			 R_OK);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, -1),
+			 R_TIMEOUT);
 	postgres_listener_free(l);
 }
 END_TEST
@@ -429,11 +465,13 @@ START_TEST(the_wake_descriptor_ends_a_wait)
 	double began = harness_now_ms();
 	int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 20000, fd), R_TIMEOUT);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 20000, fd),
+			 R_TIMEOUT);
 	ck_assert(harness_now_ms() - began < 10000);
 	/* It was drained: the next wait is a wait. */
 	began = harness_now_ms();
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, fd), R_TIMEOUT);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 50, fd),
+			 R_TIMEOUT);
 	ck_assert(harness_now_ms() - began >= 49);
 	close(fd);
 	postgres_listener_free(l);
@@ -444,8 +482,10 @@ START_TEST(a_channel_is_a_plain_name)
 {
 	struct postgres_listener *l;
 
-	ck_assert_int_eq(postgres_listen(&(struct postgres_options){ .url = server->url },
-					 "a; DROP TABLE users", &l),
+	ck_assert_int_eq(postgres_listen(
+				 &(struct postgres_options){
+					 .url = server->url },
+				 "a; DROP TABLE users", &l),
 			 R_INVALID);
 	postgres_listener_free(NULL);
 }
@@ -463,7 +503,8 @@ suite_postgres(void)
 	tcase_add_unchecked_fixture(t, start_server, stop_server);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, values_of_each_kind_come_back);
-	tcase_add_test(t, twenty_megabytes_come_back_and_cost_no_memory_afterwards);
+	tcase_add_test(
+		t, twenty_megabytes_come_back_and_cost_no_memory_afterwards);
 	tcase_add_test(t, a_nul_inside_a_text_is_refused);
 	tcase_add_test(t, sql_errors_become_their_results);
 	tcase_add_test(t, an_open_transaction_is_not_handed_on);
@@ -473,9 +514,13 @@ suite_postgres(void)
 	tcase_add_test(t, many_threads_share_a_bounded_number_of_connections);
 	tcase_add_test(t, calls_in_turn_use_one_connection);
 	tcase_add_test(t, an_exhausted_pool_waits_until_the_deadline);
-	tcase_add_test(t, a_server_without_free_connections_is_shared_with_those_there_are);
+	tcase_add_test(
+		t,
+		a_server_without_free_connections_is_shared_with_those_there_are);
 	tcase_add_test(t, a_script_applies_wholly_or_not_at_all);
-	tcase_add_test(t, a_script_may_outlast_the_statement_timeout_but_not_its_deadline);
+	tcase_add_test(
+		t,
+		a_script_may_outlast_the_statement_timeout_but_not_its_deadline);
 	tcase_add_test(t, a_pgbouncer_in_transaction_mode_serves_it);
 	tcase_add_test(t, a_notification_wakes_the_listener_once);
 	tcase_add_test(t, the_wake_descriptor_ends_a_wait);

@@ -22,7 +22,8 @@ setup(void)
 {
 	server = harness_postgres_new(NULL);
 	log_path = scratch_printf("%s/worker.log", server->directory);
-	ck_assert_int_eq(log_open(scratch_printf("file:%s", log_path), LOG_LEVEL_INFO),
+	ck_assert_int_eq(log_open(scratch_printf("file:%s", log_path),
+				  LOG_LEVEL_INFO),
 			 R_OK);
 	pg = postgres_new(&(struct postgres_options){
 		server->url, "tested", 4, CONNECT_MS, STATEMENT_MS });
@@ -48,7 +49,8 @@ static void
 signal_server(int number)
 {
 	pid_t children[64];
-	unsigned n = process_children(process_pid(server->process), children, 64);
+	unsigned n =
+		process_children(process_pid(server->process), children, 64);
 
 	process_signal(server->process, number);
 	while (n > 0)
@@ -147,8 +149,9 @@ END_TEST
 START_TEST(a_terminated_idle_connection_is_replaced)
 {
 	ck_assert_int_eq(try("SELECT 1"), R_OK);
-	harness_sql(server->url, "SELECT pg_terminate_backend(pid, 5000) "
-				 "FROM pg_stat_activity WHERE application_name = 'tested'");
+	harness_sql(server->url,
+		    "SELECT pg_terminate_backend(pid, 5000) "
+		    "FROM pg_stat_activity WHERE application_name = 'tested'");
 	ck_assert_int_eq(try("SELECT 1"), R_OK);
 }
 END_TEST
@@ -173,8 +176,9 @@ START_TEST(a_server_killed_during_a_statement_ends_it)
 
 	pg = patient;
 	ck_assert_int_eq(pthread_create(&thread, NULL, sleep_long, &r), 0);
-	wait_until(strcmp(harness_sql(server->url, "SELECT count(*) FROM pg_stat_activity "
-						   "WHERE query ~ '^SELECT pg_sleep'"),
+	wait_until(strcmp(harness_sql(server->url,
+				      "SELECT count(*) FROM pg_stat_activity "
+				      "WHERE query ~ '^SELECT pg_sleep'"),
 			  "1") == 0,
 		   5000);
 	began = harness_now_ms();
@@ -190,11 +194,13 @@ END_TEST
 START_TEST(a_read_only_server_still_answers_questions)
 {
 	ck_assert_int_eq(try("CREATE TABLE t (i int)"), R_OK);
-	harness_sql(server->url, "ALTER SYSTEM SET default_transaction_read_only = on");
+	harness_sql(server->url,
+		    "ALTER SYSTEM SET default_transaction_read_only = on");
 	harness_sql(server->url, "SELECT pg_reload_conf()");
 	wait_until(try("INSERT INTO t VALUES (1)") == R_UNAVAILABLE, 5000);
 	for (int i = 0; i < 10; i++)
-		ck_assert_int_eq(try("INSERT INTO t VALUES (1)"), R_UNAVAILABLE);
+		ck_assert_int_eq(try("INSERT INTO t VALUES (1)"),
+				 R_UNAVAILABLE);
 	ck_assert_int_eq(try("SELECT * FROM t"), R_OK);
 	ck_assert_int_eq(postgres_state(pg), BREAKER_CLOSED);
 	/* Which is not said ten times. */
@@ -216,19 +222,22 @@ END_TEST
 
 START_TEST(a_listener_notices_that_its_server_is_gone)
 {
-	const struct postgres_options options = {
-		.url = server->url, .name = "listener", .connect_timeout_ms = CONNECT_MS
-	};
+	const struct postgres_options options = { .url = server->url,
+						  .name = "listener",
+						  .connect_timeout_ms =
+							  CONNECT_MS };
 	struct postgres_listener *l;
 	double began;
 
 	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l), R_OK);
 	harness_postgres_kill(server);
 	began = harness_now_ms();
-	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 20000, -1), R_UNAVAILABLE);
+	ck_assert_int_eq(postgres_wait(l, clock_monotonic_ms() + 20000, -1),
+			 R_UNAVAILABLE);
 	ck_assert(harness_now_ms() - began < 2000);
 	postgres_listener_free(l);
-	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l), R_UNAVAILABLE);
+	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l),
+			 R_UNAVAILABLE);
 	harness_postgres_start(server);
 	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l), R_OK);
 	postgres_listener_free(l);
@@ -237,14 +246,16 @@ END_TEST
 
 START_TEST(a_stopped_server_does_not_hold_a_listener_up)
 {
-	const struct postgres_options options = {
-		.url = server->url, .name = "listener", .connect_timeout_ms = CONNECT_MS
-	};
+	const struct postgres_options options = { .url = server->url,
+						  .name = "listener",
+						  .connect_timeout_ms =
+							  CONNECT_MS };
 	struct postgres_listener *l;
 	double began = harness_now_ms();
 
 	signal_server(SIGSTOP);
-	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l), R_UNAVAILABLE);
+	ck_assert_int_eq(postgres_listen(&options, "warmfront_log", &l),
+			 R_UNAVAILABLE);
 	ck_assert(harness_now_ms() - began < CONNECT_MS + 400);
 	signal_server(SIGCONT);
 }
@@ -253,7 +264,9 @@ END_TEST
 START_TEST(a_password_is_never_logged)
 {
 	static const char *const malformed[] = {
-		"postgresql://u:sesame@[::1/db", "host=x password='sesame", "sesame",
+		"postgresql://u:sesame@[::1/db",
+		"host=x password='sesame",
+		"sesame",
 		"postgresql://u:sesame@h/db?no_such_option=1",
 	};
 	struct postgres *refused;
@@ -265,7 +278,8 @@ START_TEST(a_password_is_never_logged)
 	refused = postgres_new(&(struct postgres_options){
 		"postgresql://u:sesame@127.0.0.1:1/db", "tested", 1, CONNECT_MS,
 		STATEMENT_MS });
-	ck_assert_int_eq(postgres_run(refused, 0, "SELECT 1", NULL, 0), R_UNAVAILABLE);
+	ck_assert_int_eq(postgres_run(refused, 0, "SELECT 1", NULL, 0),
+			 R_UNAVAILABLE);
 	ck_assert_uint_eq(logged("no connection"), 1);
 	ck_assert_uint_eq(logged("sesame"), 0);
 	postgres_free(refused);
@@ -291,7 +305,8 @@ START_TEST(no_memory_is_reported_and_leaks_nothing)
 		enum result r;
 
 		mem_fail_after(n);
-		r = postgres_query(made, 0, "SELECT $1::text", &value, 1, &rows);
+		r = postgres_query(made, 0, "SELECT $1::text", &value, 1,
+				   &rows);
 		mem_fail_after(0);
 		ck_assert(r == R_OK || r == R_NO_MEMORY);
 		ck_assert_int_eq(postgres_state(made), BREAKER_CLOSED);
@@ -313,13 +328,15 @@ suite_postgres_faults(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_stopped_server_costs_no_more_than_the_deadlines);
-	tcase_add_test(t, a_stopped_server_is_not_waited_for_by_every_call_and_heals);
+	tcase_add_test(
+		t, a_stopped_server_is_not_waited_for_by_every_call_and_heals);
 	tcase_add_test(t, a_killed_server_is_refused_at_once_and_found_again);
 	tcase_add_test(t, a_restart_between_calls_goes_unnoticed);
 	tcase_add_test(t, a_terminated_idle_connection_is_replaced);
 	tcase_add_test(t, a_server_killed_during_a_statement_ends_it);
 	tcase_add_test(t, a_read_only_server_still_answers_questions);
-	tcase_add_test(t, a_locked_table_costs_its_own_callers_their_deadline_only);
+	tcase_add_test(
+		t, a_locked_table_costs_its_own_callers_their_deadline_only);
 	tcase_add_test(t, a_listener_notices_that_its_server_is_gone);
 	tcase_add_test(t, a_stopped_server_does_not_hold_a_listener_up);
 	tcase_add_test(t, a_password_is_never_logged);

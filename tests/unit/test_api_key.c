@@ -58,7 +58,8 @@ START_TEST(what_is_not_exactly_a_key_is_refused)
 	struct bytes id, secret;
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		ck_assert_msg(!api_key_parse(refused[i], &id, &secret), "%zu", i);
+		ck_assert_msg(!api_key_parse(refused[i], &id, &secret), "%zu",
+			      i);
 	/* A wrong byte anywhere, and any part of a key. */
 	for (size_t i = 0; i < API_KEY_LEN; i++) {
 		char was = key[i];
@@ -66,7 +67,8 @@ START_TEST(what_is_not_exactly_a_key_is_refused)
 		key[i] = '~';
 		ck_assert(!api_key_parse(bytes_of(key), &id, &secret));
 		key[i] = was;
-		ck_assert(!api_key_parse((struct bytes){ key, i }, &id, &secret));
+		ck_assert(
+			!api_key_parse((struct bytes){ key, i }, &id, &secret));
 	}
 }
 END_TEST
@@ -83,7 +85,8 @@ END_TEST
 START_TEST(the_hash_is_sha256_of_the_digits)
 {
 	/* printf %s 0011..1100 | sha256sum */
-	static const char expected[] = "b596a82230823a3a355db48d40100629f34b8d88bfd0435e38719e7968a07731";
+	static const char expected[] =
+		"b596a82230823a3a355db48d40100629f34b8d88bfd0435e38719e7968a07731";
 	unsigned char hash[SHA256_BYTES];
 	char hex[2 * SHA256_BYTES + 1];
 

@@ -151,7 +151,8 @@ START_TEST(of_many_threads_one_probes)
 	open_it();
 	clock_advance_ms(251);
 	for (int i = 0; i < 16; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask, NULL), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask, NULL),
+				 0);
 	for (int i = 0; i < 16; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_int_eq(atomic_load(&allowed), 1);
