@@ -70,14 +70,20 @@ note_success(struct redis *r)
 }
 
 static void
-note_failure(struct redis *r, bool had_commands)
+note_failure(struct redis *r, enum result result)
 {
 	const char *problem = redis_link_problem(r->link);
+	bool had_commands = redis_link_has_commands(r->link);
 
-	if (r->owes_report)
+	r->proven = false;
+	if (result == R_NO_MEMORY) {
+		/* Not the server's fault. */
+		if (r->owes_report)
+			breaker_forget(r->breaker);
+	} else if (r->owes_report ||
+		   (had_commands && breaker_allow(r->breaker))) {
 		breaker_failure(r->breaker);
-	else if (had_commands && breaker_allow(r->breaker))
-		breaker_failure(r->breaker);
+	}
 	settle(r);
 	if (!had_commands) {
 		log_debug("redis: %s: %s", r->url.shown, problem);
@@ -105,8 +111,7 @@ static void
 take_result(struct redis *r, enum result result)
 {
 	if (result != R_OK) {
-		r->proven = false;
-		note_failure(r, redis_link_has_commands(r->link));
+		note_failure(r, result);
 		redis_link_fail(r->link, result);
 		return;
 	}

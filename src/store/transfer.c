@@ -260,6 +260,17 @@ judge_status(struct transfer *t, struct transfer_outcome *o)
 	o->retry_after_ms = retry_s > 0 ? (int64_t)retry_s * 1000 : 0;
 }
 
+/* libcurl's own words, but where they hold a number that is new each time: what is the
+ * same should read the same. */
+static const char *
+error_text(const struct transfer *t, CURLcode error)
+{
+	if (t->error[0] == '\0' || error == CURLE_OPERATION_TIMEDOUT ||
+	    error == CURLE_COULDNT_CONNECT || error == CURLE_PARTIAL_FILE)
+		return (curl_easy_strerror(error));
+	return (t->error);
+}
+
 static void
 judge_error(struct transfer *t, CURLcode error, struct transfer_outcome *o)
 {
@@ -267,8 +278,7 @@ judge_error(struct transfer *t, CURLcode error, struct transfer_outcome *o)
 
 	o->origin = ORIGIN_FAILED;
 	o->result = R_BAD_ANSWER;
-	snprintf(o->problem, sizeof(o->problem), "%s",
-		 t->error[0] != '\0' ? t->error : curl_easy_strerror(error));
+	snprintf(o->problem, sizeof(o->problem), "%s", error_text(t, error));
 	switch (error) {
 	case CURLE_OPERATION_TIMEDOUT:
 		o->result = R_TIMEOUT;

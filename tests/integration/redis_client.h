@@ -34,8 +34,4 @@ void client_count(void *arg, enum result r, const struct redis_reply *reply);
 enum result client_send(struct redis *r, struct client_tally *tally,
 			const char *const *words);
 
-/* A server on a free port of 127.0.0.1 that answers whatever comes with this text and then
- * closes; gives its port.  It lives as long as the test's process. */
-unsigned client_canned_server(const char *text);
-
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../harness/harness.h"
+#include "canned.h"
 #include "redis_client.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 
 #include <signal.h>
@@ -199,7 +201,7 @@ static const char *const nonsense[] = {
 
 START_TEST(server_that_talks_nonsense_is_unavailable)
 {
-	unsigned port = client_canned_server(nonsense[_i]);
+	unsigned port = canned_start(nonsense[_i]);
 	struct redis *r =
 		client_new(scratch_printf("redis://127.0.0.1:%u", port),
 			   TIMEOUT_MS);
@@ -212,7 +214,7 @@ END_TEST
 /* A reply to PING, then what nobody asked for. */
 START_TEST(answer_to_no_question_drops_the_connection)
 {
-	unsigned port = client_canned_server("+PONG\r\n+A\r\n+B\r\n+C\r\n");
+	unsigned port = canned_start("+PONG\r\n+A\r\n+B\r\n+C\r\n");
 	struct redis *r =
 		client_new(scratch_printf("redis://127.0.0.1:%u", port),
 			   TIMEOUT_MS);
@@ -228,6 +230,37 @@ START_TEST(unknown_host_is_unavailable_in_time)
 		client_new("redis://no-such-host.invalid", TIMEOUT_MS);
 
 	ck_assert_int_ne(timed_ping(r, 2 * TIMEOUT_MS + SLACK_MS), R_OK);
+	redis_free(r);
+}
+END_TEST
+
+START_TEST(failed_allocations_are_reported)
+{
+	struct harness_redis *server = start();
+	const struct redis_options options = {
+		.url = server->url,
+		.timeout_ms = 2000,
+		.connect_timeout_ms = 2000,
+		.queue_limit = 10,
+	};
+	enum result result = R_NO_MEMORY;
+	struct redis *r;
+	unsigned n;
+
+	for (n = 1; result == R_NO_MEMORY; n++) {
+		mem_fail_after(n);
+		result = redis_new(&options, &r);
+	}
+	ck_assert_int_eq(result, R_OK);
+	/* The connection and the commands on it. */
+	result = R_NO_MEMORY;
+	for (n = 1; result == R_NO_MEMORY; n++) {
+		mem_fail_after(n);
+		result = CLIENT_CALL(r, "PING");
+	}
+	mem_fail_after(0);
+	ck_assert_int_eq(result, R_OK);
+	ck_assert_uint_gt(n, 2);
 	redis_free(r);
 }
 END_TEST
@@ -263,6 +296,7 @@ suite_redis_faults(void)
 	tcase_add_loop_test(c, server_that_talks_nonsense_is_unavailable, 0, n);
 	tcase_add_test(c, answer_to_no_question_drops_the_connection);
 	tcase_add_test(c, unknown_host_is_unavailable_in_time);
+	tcase_add_test(c, failed_allocations_are_reported);
 	tcase_add_test(c, client_that_was_never_used_is_freed_at_once);
 	suite_add_tcase(s, c);
 	return (s);

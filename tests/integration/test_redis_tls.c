@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../harness/harness.h"
+#include "certificates.h"
 #include "redis_client.h"
 
 #include <stdio.h>
@@ -9,45 +10,12 @@
 static const char *directory;
 
 static void
-openssl(const char *const *argv)
-{
-	struct process_result r = process_run(&(struct process_options){
-		.argv = argv,
-		.directory = directory,
-	});
-
-	ck_assert_msg(r.status == 0, "openssl: %s", r.err);
-}
-
-#define OPENSSL(...) \
-	openssl((const char *const[]){ "openssl", __VA_ARGS__, NULL })
-
-/* NAME.crt and NAME.key, signed by our own authority. */
-static void
-make_certificate(const char *name, const char *alternative, const char *days)
-{
-	char *extensions = scratch_printf("%s/%s.ext", directory, name);
-	char *request = scratch_printf("%s.csr", name);
-
-	scratch_write(extensions,
-		      scratch_printf("subjectAltName=%s\n", alternative));
-	OPENSSL("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test",
-		"-keyout", scratch_printf("%s.key", name), "-out", request);
-	OPENSSL("x509", "-req", "-in", request, "-CA", "ca.crt", "-CAkey",
-		"ca.key", "-CAcreateserial", "-days", days, "-extfile",
-		extensions, "-out", scratch_printf("%s.crt", name));
-}
-
-static void
 make_certificates(void)
 {
-	directory = scratch_directory("tls");
-	OPENSSL("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
-		"/CN=test authority", "-days", "10", "-keyout", "ca.key",
-		"-out", "ca.crt");
-	make_certificate("good", "DNS:localhost,IP:127.0.0.1", "10");
-	make_certificate("other", "DNS:elsewhere.example", "10");
-	make_certificate("expired", "DNS:localhost", "-1");
+	directory = certificates_new();
+	certificates_add(directory, "good", "DNS:localhost,IP:127.0.0.1", "10");
+	certificates_add(directory, "other", "DNS:elsewhere.example", "10");
+	certificates_add(directory, "expired", "DNS:localhost", "-1");
 	setenv("SSL_CERT_FILE", scratch_printf("%s/ca.crt", directory), 1);
 }
 
