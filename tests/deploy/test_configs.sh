@@ -34,7 +34,6 @@ cleanups+=("$spawn stop")
 	# shellcheck disable=SC2034 # only the settings are needed
 	declare -A setting fact
 	. "$base/.run/settings"
-	setting[LOG_TARGET]=file:$scratch/log/worker.log
 	for name in "${!setting[@]}"; do
 		printf "%s='%s'\n" "$name" "${setting[$name]}"
 	done >"$WARMFRONT_ENV"
@@ -233,18 +232,18 @@ units_are_sound() {
 }
 
 socket_activation() {
-	local command
+	local command name
 	# shellcheck disable=SC2207
 	command=($(sed -n "s|^ExecStart=/usr/bin/warmfront|$WARMFRONT_BIN|p" \
 		"$top/deploy/systemd/warmfront.service"))
 	grep -q '^StandardInput=socket$' "$top/deploy/systemd/warmfront.service" || return
 	rm -f "$socket"
-	activate() {
-		set -a
-		. "$WARMFRONT_ENV"
-		exec systemd-socket-activate --inetd -l "$socket" "${command[@]}"
-	}
-	background activate activate
+	while IFS= read -r name; do
+		command=(-E "$name" "${command[@]}")
+	done < <(sed 's/=.*//' "$WARMFRONT_ENV")
+	# shellcheck disable=SC2016 # for that shell to expand
+	background activate bash -c 'set -a; . "$WARMFRONT_ENV"; exec "$@"' activate \
+		systemd-socket-activate --inetd -l "$socket" "${command[@]}"
 	# As SocketUser= would.
 	eventually 10 chmod 666 "$socket" || return
 	eventually 10 answers 200 "$site$path" -k && has '^x-cache: HIT' || {
