@@ -263,8 +263,7 @@ static const char *const junk[] = {
 	"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
 	"HTTP/1.1 304 Not Modified\r\n\r\n", /* nobody asked for that */
 	"HTTP/1.1 204 No Content\r\n\r\n",
-	"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
-	"junk",
+	"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\njunk",
 };
 
 START_TEST(junk_is_a_bad_answer)
