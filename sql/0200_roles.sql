@@ -19,20 +19,21 @@ DECLARE
 	t text;
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA %I TO warmfront_worker', current_schema());
-	FOREACH t IN ARRAY ARRAY['users', 'api_keys', 'models', 'servers', 'usage_events',
+	FOREACH t IN ARRAY ARRAY['users', 'api_keys', 'models', 'servers', 'server_models', 'usage_events',
 				 'cache_entries', 'cache_leases'] LOOP
 		EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO warmfront_worker', t);
 		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE format('CREATE POLICY worker ON %I TO warmfront_worker USING (true) WITH CHECK (true)', t);
 	END LOOP;
 	-- The log is written through functions only.
+	EXECUTE 'GRANT SELECT ON schema_migrations TO warmfront_worker';
+	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO warmfront_worker', current_schema());
 	FOREACH t IN ARRAY ARRAY['cache_invalidations', 'cache_log'] LOOP
 		EXECUTE format('GRANT SELECT ON %I TO warmfront_worker', t);
 		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE format('CREATE POLICY worker ON %I FOR SELECT TO warmfront_worker USING (true)', t);
 	END LOOP;
 END $$;
-GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO warmfront_worker;
 
 REVOKE EXECUTE ON FUNCTION cleanup_expired_cache(), cache_shrink(bigint),
 	cache_log_prune(interval), cache_invalidate(text[], boolean), cache_log_position(),

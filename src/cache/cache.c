@@ -6,7 +6,7 @@
 #include "../base/lock.h"
 #include "../base/log.h"
 #include "../base/random.h"
-#include "flight.h"
+#include "flights.h"
 #include "postgres_tier.h"
 #include "scope.h"
 

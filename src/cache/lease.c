@@ -9,6 +9,7 @@
 #include "../base/random.h"
 #include "../base/thread.h"
 #include "postgres_tier.h"
+#include "redis_lease.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ keep(struct leases *l, enum lease_home home, struct bytes key, int64_t for_ms,
      enum result failure)
 {
 	if (home == LEASE_IN_REDIS)
-		return (redis_tier_lease_keep(l->redis, key, l->holder, for_ms,
+		return (redis_lease_keep(l->redis, key, l->holder, for_ms,
 					      failure));
 	return (postgres_tier_lease_keep(l->pg, key, l->holder, for_ms,
 					 failure));
@@ -161,7 +162,7 @@ lease_take(struct leases *l, struct lease *lease, struct bytes key,
 	lease->home = LEASE_NOWHERE;
 	state->in_redis = false;
 	if (redis_tier_is_usable(l->redis) &&
-	    redis_tier_lease_take(l->redis, key, l->holder, LEASE_MS, state) ==
+	    redis_lease_take(l->redis, key, l->holder, LEASE_MS, state) ==
 		    R_OK) {
 		state->in_redis = true;
 		if (state->outcome == LEASE_WON)
@@ -188,7 +189,7 @@ lease_give(struct leases *l, struct lease *lease)
 	let_go(l, lease);
 	lease->home = LEASE_NOWHERE;
 	if (home == LEASE_IN_REDIS)
-		r = redis_tier_lease_give(l->redis, lease->key, l->holder);
+		r = redis_lease_give(l->redis, lease->key, l->holder);
 	else
 		r = postgres_tier_lease_give(l->pg, lease->key, l->holder);
 	if (r != R_OK) /* it runs out by itself */

@@ -34,7 +34,8 @@ drop(struct parts *p)
 
 	if (atomic_fetch_sub(&p->references, 1) != 1)
 		return;
-	for (i = 0; i < p->count; i++)
+	/* All: one that could not be listed whole may hold something, too. */
+	for (i = 0; i < PARTS_MAX; i++)
 		cache_part_fini(&p->of[i]);
 	lock_fini(&p->lock);
 	free(p);

@@ -4,7 +4,7 @@
 #include "../base/alloc.h"
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "scope.h"
+#include "redis_command.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,62 +23,20 @@ struct redis_tier {
 /* Entries live this much shorter than the scopes that could outdate them. */
 #define SCOPE_EXTRA_MS 600000
 
-/* More than an MGET or EVAL of ours ever has, but for pushed records. */
-#define ARGS_MAX (SCOPES_MAX + 10)
-
-/* A command's arguments, the names among them in one buffer. */
-struct command {
-	struct bytes argv[ARGS_MAX];
-	unsigned argc;
-	struct buf names;
-	size_t starts[ARGS_MAX]; /* of names in the buffer; SIZE_MAX: not one */
-};
-
-static void
-add_text(struct command *c, struct bytes text)
-{
-	c->starts[c->argc] = SIZE_MAX;
-	c->argv[c->argc++] = text;
-}
-
-static void
-add_name(struct command *c, const struct redis_tier *t, const char *kind,
-	 struct bytes name)
-{
-	c->starts[c->argc] = c->names.len;
-	buf_str(&c->names, t->prefix);
-	buf_str(&c->names, kind);
-	buf_add(&c->names, name);
-	c->argv[c->argc++].len = strlen(t->prefix) + strlen(kind) + name.len;
-}
-
 /* The scopes that match `key`, as names. */
 static bool
-add_scopes(struct command *c, const struct redis_tier *t, struct bytes key)
+add_scopes(struct redis_command *c, struct bytes key)
 {
 	struct buf list = { 0 };
 	struct bytes rest;
 	unsigned n = scope_list(key, &list);
 
 	for (rest = buf_bytes(&list); rest.len > 0 && n > 0 && !list.error;)
-		add_name(c, t, "@scope:", bytes_cut(&rest, '\0'));
+		redis_command_name(c, "@scope:",
+				   bytes_cut(&rest, '\0'));
 	n = list.error ? 0 : n;
 	buf_fini(&list);
 	return (n > 0);
-}
-
-/* The names' places are known once the buffer has stopped growing. */
-static bool
-finish(struct command *c)
-{
-	unsigned i;
-
-	if (buf_error(&c->names) != R_OK)
-		return (false);
-	for (i = 0; i < c->argc; i++)
-		if (c->starts[i] != SIZE_MAX)
-			c->argv[i].at = c->names.at + c->starts[i];
-	return (true);
 }
 
 struct redis_tier *
@@ -202,7 +160,7 @@ enum result
 redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 	       void *arg)
 {
-	struct command c = { 0 };
+	struct redis_command c = { .prefix = t->prefix };
 	struct lookup *l = mem_alloc(sizeof(*l) + key.len);
 	enum result r = R_NO_MEMORY;
 
@@ -210,27 +168,15 @@ redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 		return (r);
 	memcpy(l->room, key.at, key.len);
 	*l = (struct lookup){ t, done, arg, { l->room, key.len } };
-	add_text(&c, BYTES("MGET"));
-	add_name(&c, t, "", key);
-	add_name(&c, t, "@log", BYTES_NONE);
-	if (add_scopes(&c, t, key) && finish(&c))
-		r = redis_send(t->redis, c.argv, c.argc, looked_up, l);
-	buf_fini(&c.names);
+	redis_command_text(&c, BYTES("MGET"));
+	redis_command_name(&c, "", key);
+	redis_command_name(&c, "@log", BYTES_NONE);
+	if (add_scopes(&c, key))
+		r = redis_command_send(&c, t->redis, looked_up, l);
+	redis_command_fini(&c);
 	if (r != R_OK)
 		free(l);
 	return (r);
-}
-
-/* An integer reply: 1 done, 0 refused, -1 not ready. */
-static enum result
-take_flag(void *arg, const struct redis_reply *reply)
-{
-	(void)arg;
-	if (reply->type != REDIS_INTEGER)
-		return (R_BAD_ANSWER);
-	if (reply->integer < 0)
-		return (R_UNAVAILABLE);
-	return (reply->integer == 1 ? R_OK : R_CONFLICT);
 }
 
 static const char put_script[] =
@@ -251,7 +197,7 @@ static const char put_script[] =
 enum result
 redis_tier_put(struct redis_tier *t, const struct entry *e)
 {
-	struct command c = { 0 };
+	struct redis_command c = { .prefix = t->prefix };
 	struct buf wire = { 0 };
 	char keys[16], fence[24], life[24];
 	int64_t life_ms = e->life.stale_until_ms - clock_wall_ms();
@@ -262,24 +208,24 @@ redis_tier_put(struct redis_tier *t, const struct entry *e)
 	if (life_ms <= 0)
 		return (R_OK);
 	entry_encode(e, &wire);
-	add_text(&c, BYTES("EVAL"));
-	add_text(&c, bytes_of(put_script));
-	add_text(&c, BYTES_NONE);
-	add_name(&c, t, "", e->key);
-	add_name(&c, t, "@log", BYTES_NONE);
-	if (!add_scopes(&c, t, e->key) || wire.error || !finish(&c))
+	redis_command_text(&c, BYTES("EVAL"));
+	redis_command_text(&c, bytes_of(put_script));
+	redis_command_text(&c, BYTES_NONE);
+	redis_command_name(&c, "", e->key);
+	redis_command_name(&c, "@log", BYTES_NONE);
+	if (!add_scopes(&c, e->key) || buf_error(&wire) != R_OK)
 		goto out;
 	snprintf(keys, sizeof(keys), "%u", c.argc - 3);
 	snprintf(fence, sizeof(fence), "%lld", (long long)e->fence);
 	snprintf(life, sizeof(life), "%lld", (long long)life_ms);
 	c.argv[2] = bytes_of(keys);
-	add_text(&c, buf_bytes(&wire));
-	add_text(&c, bytes_of(fence));
-	add_text(&c, bytes_of(life));
-	r = redis_call(t->redis, c.argv, c.argc, take_flag, NULL);
+	redis_command_text(&c, buf_bytes(&wire));
+	redis_command_text(&c, bytes_of(fence));
+	redis_command_text(&c, bytes_of(life));
+	r = redis_command_call(&c, t->redis, redis_command_flag, NULL);
 out:
 	buf_fini(&wire);
-	buf_fini(&c.names);
+	redis_command_fini(&c);
 	return (r);
 }
 
@@ -374,142 +320,14 @@ out:
 	return (r);
 }
 
-/* A lease's value is its holder's token, or "!" and how the load failed. */
-static const char take_script[] =
-	"local held = redis.call('GET', KEYS[1]) "
-	"if held then return {held, redis.call('PTTL', KEYS[1])} end "
-	"redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) "
-	"return {'', 0}";
-static const char keep_script[] =
-	"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-	"redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
-	"return 1";
-static const char give_script[] =
-	"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-	"return redis.call('DEL', KEYS[1])";
-
-static void
-add_lease(struct command *c, const struct redis_tier *t, struct bytes script,
-	  struct bytes key)
+struct redis *
+redis_tier_redis(const struct redis_tier *t)
 {
-	add_text(c, BYTES("EVAL"));
-	add_text(c, script);
-	add_text(c, BYTES("1"));
-	add_name(c, t, "@lease:", key);
+	return (t->redis);
 }
 
-static enum result
-take_lease(void *arg, const struct redis_reply *reply)
+const char *
+redis_tier_prefix(const struct redis_tier *t)
 {
-	struct lease_state *state = arg;
-	struct bytes held;
-	int64_t failure;
-
-	if (reply->type != REDIS_ARRAY || reply->count != 2 ||
-	    reply->items[0].type != REDIS_STRING ||
-	    reply->items[1].type != REDIS_INTEGER)
-		return (R_BAD_ANSWER);
-	held = reply->items[0].text;
-	state->left_ms = reply->items[1].integer;
-	state->failure = R_OK;
-	state->outcome = held.len == 0 ? LEASE_WON : LEASE_HELD;
-	if (held.len > 1 && held.at[0] == '!' &&
-	    bytes_to_int64(bytes_from(held, 1), &failure) && failure > R_OK &&
-	    failure < R_COUNT_) {
-		state->outcome = LEASE_FAILED;
-		state->failure = (enum result)failure;
-	}
-	return (R_OK);
-}
-
-static enum result
-call(struct redis_tier *t, struct command *c, redis_take *take, void *arg)
-{
-	enum result r = R_NO_MEMORY;
-
-	if (finish(c))
-		r = redis_call(t->redis, c->argv, c->argc, take, arg);
-	buf_fini(&c->names);
-	return (r);
-}
-
-enum result
-redis_tier_lease_take(struct redis_tier *t, struct bytes key,
-		      const char *holder, int64_t for_ms,
-		      struct lease_state *state)
-{
-	struct command c = { 0 };
-	char life[24];
-
-	snprintf(life, sizeof(life), "%lld", (long long)for_ms);
-	add_lease(&c, t, bytes_of(take_script), key);
-	add_text(&c, bytes_of(holder));
-	add_text(&c, bytes_of(life));
-	return (call(t, &c, take_lease, state));
-}
-
-enum result
-redis_tier_lease_keep(struct redis_tier *t, struct bytes key,
-		      const char *holder, int64_t for_ms, enum result failure)
-{
-	struct command c = { 0 };
-	char life[24], note[16];
-
-	snprintf(life, sizeof(life), "%lld", (long long)for_ms);
-	snprintf(note, sizeof(note), "!%d", (int)failure);
-	add_lease(&c, t, bytes_of(keep_script), key);
-	add_text(&c, bytes_of(holder));
-	add_text(&c, failure == R_OK ? bytes_of(holder) : bytes_of(note));
-	add_text(&c, bytes_of(life));
-	return (call(t, &c, take_flag, NULL));
-}
-
-enum result
-redis_tier_lease_give(struct redis_tier *t, struct bytes key,
-		      const char *holder)
-{
-	struct command c = { 0 };
-
-	add_lease(&c, t, bytes_of(give_script), key);
-	add_text(&c, bytes_of(holder));
-	return (call(t, &c, take_flag, NULL));
-}
-
-struct peek {
-	redis_tier_lease_seen *seen;
-	void *arg;
-};
-
-static void
-lease_peeked(void *arg, enum result r, const struct redis_reply *reply)
-{
-	struct peek *p = arg;
-
-	if (r == R_OK && reply->type != REDIS_STRING)
-		r = R_NOT_FOUND;
-	else if (r == R_OK && bytes_starts(reply->text, BYTES("!")))
-		r = R_CONFLICT;
-	p->seen(p->arg, r);
-	free(p);
-}
-
-enum result
-redis_tier_lease_peek(struct redis_tier *t, struct bytes key,
-		      redis_tier_lease_seen *seen, void *arg)
-{
-	struct command c = { 0 };
-	struct peek *p = mem_alloc(sizeof(*p));
-	enum result r = R_NO_MEMORY;
-
-	if (p == NULL)
-		return (r);
-	*p = (struct peek){ seen, arg };
-	add_text(&c, BYTES("GET"));
-	add_name(&c, t, "@lease:", key);
-	if (finish(&c))
-		r = redis_send(t->redis, c.argv, c.argc, lease_peeked, p);
-	buf_fini(&c.names);
-	if (r != R_OK)
-		free(p);
-	return (r);
+	return (t->prefix);
 }

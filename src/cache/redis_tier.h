@@ -4,7 +4,6 @@
 
 #include "../store/redis.h"
 #include "entry.h"
-#include "lease_state.h"
 
 /*
  * redis_tier: entries shared between processes and hosts.
@@ -63,19 +62,8 @@ MUST_USE enum result redis_tier_push(struct redis_tier *t, int64_t from, int64_t
 				     const struct redis_tier_record *records, unsigned count,
 				     int64_t *knows);
 
-/* The lease of a key in Redis; see lease.h. `holder` is this process' token. */
-MUST_USE enum result redis_tier_lease_take(struct redis_tier *t, struct bytes key, const char *holder,
-					   int64_t for_ms, struct lease_state *state);
-
-/* Keep it for `for_ms` more (holder only); with failure not R_OK: turn it into a note that the load failed. */
-MUST_USE enum result redis_tier_lease_keep(struct redis_tier *t, struct bytes key, const char *holder,
-					   int64_t for_ms, enum result failure);
-MUST_USE enum result redis_tier_lease_give(struct redis_tier *t, struct bytes key, const char *holder);
-
-/* Ask without waiting whether someone holds the lease: R_OK held, R_CONFLICT a
- * failure is noted, R_NOT_FOUND free. */
-typedef void redis_tier_lease_seen(void *arg, enum result r);
-MUST_USE enum result redis_tier_lease_peek(struct redis_tier *t, struct bytes key,
-					   redis_tier_lease_seen *seen, void *arg);
+/* For commands of others under the same names. */
+struct redis *redis_tier_redis(const struct redis_tier *t);
+const char *redis_tier_prefix(const struct redis_tier *t);
 
 #endif

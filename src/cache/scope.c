@@ -68,22 +68,18 @@ scope_hash_user(struct bytes secret, struct bytes scope, struct buf *to)
 {
 	char hash[USER_HASH_DIGITS + 1];
 	struct bytes part;
-	bool first = true;
+	bool last;
 
-	while (scope.len > 0) {
-		bool last = bytes_find(scope, ':') < 0;
-
+	do {
+		last = bytes_find(scope, ':') < 0;
 		part = bytes_cut(&scope, ':');
-		if (!first)
-			buf_char(to, ':');
-		first = false;
 		if (part.len > 1 && part.at[0] == '@') {
 			scope_user_hash(secret, bytes_from(part, 1), hash);
 			buf_str(to, hash);
 		} else {
 			buf_add(to, part);
 		}
-		if (last)
-			break;
-	}
+		if (!last)
+			buf_char(to, ':');
+	} while (!last); /* the last part may be empty */
 }

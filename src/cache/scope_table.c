@@ -11,6 +11,7 @@
 struct scope_table {
 	struct map *scopes;
 	size_t most;
+	int64_t newest; /* of all positions so far */
 	int64_t floor;
 };
 
@@ -60,6 +61,8 @@ scope_table_add(struct scope_table *t, struct bytes scope, int64_t position)
 {
 	struct scope_item *item = map_get(t->scopes, scope);
 
+	if (t->newest < position)
+		t->newest = position;
 	if (item != NULL) {
 		if (item->position < position)
 			item->position = position;
@@ -75,7 +78,7 @@ scope_table_add(struct scope_table *t, struct bytes scope, int64_t position)
 		free(item);
 	}
 	forget_all(t);
-	t->floor = position;
+	t->floor = t->newest;
 }
 
 bool

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FLIGHT_H
-#define FLIGHT_H
+#ifndef FLIGHTS_H
+#define FLIGHTS_H
 
 #include "../base/pool.h"
 #include "../base/timer.h"
@@ -11,7 +11,7 @@
 #include "redis_tier.h"
 
 /*
- * flight: single flight.  All who ask for a key that is not in memory wait on one
+ * flights: single flight.  All who ask for a key that is not in memory wait on one
  * flight, which looks in the lower tiers, and, if need be, runs the one load.
  *
  *	start	memory once more, then Redis (without waiting)

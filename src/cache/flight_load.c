@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "flight_state.h"
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/random.h"
+#include "postgres_tier.h"
+
+static bool
+is_failure(enum result r)
+{
+	return (r != R_OK && r != R_UNCHANGED && r != R_NOT_FOUND &&
+		r != R_INVALID && r != R_FORBIDDEN);
+}
+
+/* The load is over without a value: a failure others should know of, or an
+ * answer of its own ("no such thing") that is not kept. */
+static void
+loaded_nothing(struct flight *f, enum result r, int64_t retry_ms)
+{
+	struct cache_answer a = { .result = r, .tier = CACHE_ORIGIN };
+
+	if (retry_ms <= 0)
+		retry_ms = RETRY_MS;
+	if (retry_ms > RETRY_MOST_MS)
+		retry_ms = RETRY_MOST_MS;
+	if (is_failure(r)) {
+		log_info("load of %.*s failed: %s", BYTES_ARG(f->query.key),
+			 result_text(r));
+		lease_fail(f->home->tiers.leases, &f->lease, r, retry_ms);
+		flight_land(f, r, retry_ms);
+		return;
+	}
+	lease_give(f->home->tiers.leases, &f->lease);
+	a.status = f->bypass ? CACHE_BYPASS : CACHE_MISS;
+	flight_answer(f, JOINED_DURING, &a);
+	flight_land(f, R_OK, 0);
+}
+
+static enum result
+make_entry(const struct flight *f, enum result loaded, struct entry **out)
+{
+	struct policy policy = *f->query.policy;
+	struct entry_parts parts = {
+		.key = f->query.key,
+		.arguments = f->query.arguments,
+		.validators = buf_bytes(&f->load.validators),
+		.body = buf_bytes(&f->load.body),
+		.fence = f->fence,
+		.cost_ms = (uint32_t)(clock_monotonic_ms() - f->began_ms),
+	};
+
+	if (f->load.fresh_ms > 0 && f->load.fresh_ms < policy.ttl_ms)
+		policy.ttl_ms = f->load.fresh_ms;
+	parts.life =
+		policy_lifetime(&policy, clock_wall_ms(), random_cheap());
+	parts_limit(f->parts, &parts.life, &parts.fence);
+	if (loaded == R_UNCHANGED)
+		return (entry_renew(f->previous, &parts.life, parts.fence,
+				    parts.cost_ms, out));
+	return (entry_new(&parts, out));
+}
+
+/* Give the entry to the tiers; false when one knows that it is outdated already. */
+static bool
+store(struct flight *f, struct entry *e, bool *stored)
+{
+	struct tiers *t = &f->home->tiers;
+	enum result in_redis = R_UNAVAILABLE, in_pg, in_memory = R_CONFLICT;
+
+	lock_take(&f->home->lock);
+	f->joining = JOINED_AFTER;
+	lock_give(&f->home->lock);
+	if (redis_tier_is_usable(t->redis))
+		in_redis = redis_tier_put(t->redis, e);
+	in_pg = in_redis == R_CONFLICT
+			? R_CONFLICT
+			: postgres_tier_put(t->pg, e, f->query.log_key);
+	if (in_redis != R_CONFLICT && in_pg != R_CONFLICT)
+		in_memory = invalidation_keep(t->invalidation, e);
+	*stored = in_memory == R_OK;
+	return (in_memory == R_OK);
+}
+
+/* `e` is the flight's reference. */
+static void
+loaded_value(struct flight *f, struct entry *e)
+{
+	struct cache_answer a = { .result = R_OK,
+				  .status = CACHE_MISS,
+				  .tier = CACHE_ORIGIN,
+				  .entry = e };
+	enum joined latest = JOINED_BEFORE;
+
+	if (f->bypass) {
+		a.status = CACHE_BYPASS;
+		latest = JOINED_AFTER;
+	} else if (store(f, e, &a.stored)) {
+		flight_say(f, "SET");
+		latest = tiers_trust_memory(&f->home->tiers, e)
+				 ? JOINED_AFTER
+				 : JOINED_DURING;
+	}
+	lease_give(f->home->tiers.leases, &f->lease);
+	flight_answer(f, latest, &a);
+	if (policy_judge(&e->life, clock_wall_ms()) ==
+	    USE_STALE_AND_REFRESH) {
+		/* Made of parts that could not be loaded: no use to hurry. */
+		entry_unref(f->previous);
+		f->previous = e;
+		flight_land(f, R_UNAVAILABLE, RETRY_MS);
+		return;
+	}
+	entry_unref(e);
+	flight_land(f, R_OK, 0);
+}
+
+static void
+run_load(void *arg)
+{
+	struct flight *f = arg;
+	const struct cache_source *source = f->query.source;
+	struct entry *e = NULL;
+	int64_t retry_ms;
+	enum result r;
+
+	f->load.previous = f->previous;
+	f->load.parts = parts_list(f->parts, &f->load.n_parts);
+	f->load.deadline_ms =
+		clock_monotonic_ms() + f->home->tiers.load_timeout_ms;
+	r = source->load(source->context, &f->load);
+	retry_ms = f->load.retry_ms;
+	if (r == R_OK)
+		r = buf_error(&f->load.body);
+	if (r == R_UNCHANGED && f->previous == NULL)
+		r = R_BAD_ANSWER;
+	if (r == R_OK || r == R_UNCHANGED)
+		r = make_entry(f, r, &e);
+	buf_fini(&f->load.body);
+	buf_fini(&f->load.validators);
+	f->load = (struct cache_load){ 0 };
+	parts_free(f->parts);
+	f->parts = NULL;
+	if (r == R_OK)
+		loaded_value(f, e);
+	else
+		loaded_nothing(f, r, retry_ms);
+}
+
+static void
+parts_are_there(void *arg)
+{
+	flight_to_loader(arg, run_load);
+}
+
+static void
+fetch_part(void *fetcher, const struct cache_query *q, cache_done *done,
+	   void *arg)
+{
+	if (q->policy->ttl_ms == 0)
+		flight_bypass(fetcher, q, done, arg);
+	else
+		flight_join(fetcher, q, done, arg);
+}
+
+void
+flight_load(void *arg)
+{
+	struct flight *f = arg;
+	struct tiers *t = &f->home->tiers;
+	const struct cache_source *source = f->query.source;
+	const struct parts_options parts = {
+		.timers = t->timers,
+		.fetch = fetch_part,
+		.fetcher = f->home,
+		.there = parts_are_there,
+		.arg = f,
+	};
+
+	f->began_ms = clock_monotonic_ms();
+	f->fence = invalidation_position(t->invalidation);
+	if (f->fence < 0 && postgres_tier_position(t->pg, &f->fence) != R_OK)
+		f->fence = 0;
+	f->load = (struct cache_load){
+		.key = f->query.key,
+		.arguments = f->query.arguments,
+		.deadline_ms = f->began_ms + t->load_timeout_ms,
+	};
+	if (source->list_parts == NULL ||
+	    !parts_fetch(&f->query, &f->load, &parts, &f->parts))
+		run_load(f);
+}
+

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "flight_state.h"
+
+#include "../base/clock.h"
+#include "postgres_tier.h"
+#include "redis_lease.h"
+
+#define POLL_MORE_MS 15 /* a loser looks for the winner's entry after this, */
+#define POLL_MOST_MS 60 /* then after longer and longer */
+
+static void take_lease(void *arg);
+
+/* A tier has `e` (one reference, ours now).  True: that ends the flight. */
+static bool
+found(struct flight *f, struct entry *e, enum cache_tier tier)
+{
+	struct cache_answer a = { .result = R_OK, .tier = tier, .entry = e };
+	enum verdict verdict = policy_judge(&e->life, clock_wall_ms());
+	bool usable = verdict != FORGET, ends;
+
+	if (usable && tier != CACHE_MEMORY &&
+	    invalidation_keep(f->home->tiers.invalidation, e) != R_OK)
+		usable = false;
+	ends = usable && verdict == USE && f->query.demand != CACHE_NEW;
+	if (ends || (usable && f->query.demand == CACHE_USUAL)) {
+		a.status = flight_status_of(e);
+		flight_say(f, a.status == CACHE_STALE ? "STALE" : "HIT");
+		/* Near memory answers those that came meanwhile as well. */
+		flight_answer(f,
+		       tiers_trust_memory(&f->home->tiers, e) ? JOINED_AFTER
+							      : JOINED_BEFORE,
+		       &a);
+	}
+	if (ends) {
+		entry_unref(e);
+		return (true);
+	}
+	if (usable && (f->previous == NULL ||
+		       e->life.loaded_at_ms > f->previous->life.loaded_at_ms)) {
+		entry_unref(f->previous);
+		f->previous = e;
+	} else {
+		entry_unref(e);
+	}
+	return (false);
+}
+
+static void
+looked_up(void *arg, enum result r, struct entry *e)
+{
+	struct flight *f = arg;
+
+	if (r == R_OK && found(f, e, CACHE_REDIS))
+		flight_land(f, R_OK, 0);
+	else
+		flight_to_loader(f, take_lease);
+}
+
+void
+flight_search(struct flight *f)
+{
+	struct tiers *t = &f->home->tiers;
+	struct entry *e;
+
+	lock_take(&f->home->lock);
+	waiters_begin_step(f->waiters);
+	f->joining = JOINED_DURING;
+	lock_give(&f->home->lock);
+	f->began_ms = clock_monotonic_ms();
+	e = memory_get(t->memory, f->query.key);
+	if (e != NULL && !tiers_trust_memory(t, e)) {
+		entry_unref(e);
+		e = NULL;
+	}
+	if (e != NULL && found(f, e, CACHE_MEMORY))
+		flight_land(f, R_OK, 0);
+	else if (!redis_tier_is_usable(t->redis) ||
+		 redis_tier_get(t->redis, f->query.key, looked_up, f) != R_OK)
+		flight_to_loader(f, take_lease);
+}
+
+/*
+ * The lease is somebody else's: look again and again, on the timer's thread and
+ * without waiting, until it is free or a failure is noted.
+ */
+static void poll_lease(void *arg);
+
+static void
+poll_later(struct flight *f)
+{
+	if (timer_after(f->home->tiers.timers, f->poll_ms, poll_lease, f) !=
+	    R_OK)
+		flight_land(f, R_NO_MEMORY, RETRY_MS);
+	if (f->poll_ms < POLL_MOST_MS)
+		f->poll_ms += POLL_MORE_MS;
+}
+
+static void
+lease_seen(void *arg, enum result r)
+{
+	struct flight *f = arg;
+
+	if (r == R_OK)
+		poll_later(f);
+	else if (r == R_NOT_FOUND)
+		flight_search(f);
+	else
+		flight_to_loader(f, take_lease);
+}
+
+static void
+poll_lease(void *arg)
+{
+	struct flight *f = arg;
+	struct tiers *t = &f->home->tiers;
+
+	if (atomic_load(&f->home->stopping))
+		flight_land(f, R_UNAVAILABLE, 0);
+	else if (!f->lease_in_redis ||
+		 redis_lease_peek(t->redis, f->query.key, lease_seen, f) !=
+			 R_OK)
+		flight_to_loader(f, take_lease);
+}
+
+static void
+take_lease(void *arg)
+{
+	struct flight *f = arg;
+	struct tiers *t = &f->home->tiers;
+	struct lease_state state = { .outcome = LEASE_WON };
+	struct entry *e;
+
+	lease_take(t->leases, &f->lease, f->query.key, &state);
+	f->lease_in_redis = state.in_redis;
+	if (state.outcome == LEASE_HELD) {
+		poll_later(f);
+		return;
+	}
+	if (state.outcome == LEASE_FAILED && f->query.demand != CACHE_NEW) {
+		flight_land(f, state.failure, state.left_ms);
+		return;
+	}
+	/* The winner before us stored its entry before it gave the lease back. */
+	if (postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e) ==
+	    R_OK) {
+		/* Redis refuses it if it is outdated. */
+		if (redis_tier_is_usable(t->redis) &&
+		    policy_judge(&e->life, clock_wall_ms()) != FORGET)
+			(void)!redis_tier_put(t->redis, e);
+		if (found(f, e, CACHE_POSTGRES)) {
+			lease_give(t->leases, &f->lease);
+			flight_land(f, R_OK, 0);
+			return;
+		}
+	}
+	flight_load(f);
+}
+

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FLIGHT_STATE_H
+#define FLIGHT_STATE_H
+
+#include "../base/lock.h"
+#include "flights.h"
+#include "parts.h"
+#include "waiters.h"
+
+#include <stdatomic.h>
+
+/*
+ * flight_state: what the three files of a flight share, and nobody else sees.
+ *
+ *	flight.c	who waits, joining and landing
+ *	flight_search.c	memory, Redis, the lease, PostgreSQL
+ *	flight_load.c	the load, and giving its value to the tiers
+ */
+#define RETRY_MS 2000 /* after a failed load, when its loader says nothing */
+#define RETRY_MOST_MS 30000
+
+struct flights {
+	struct tiers tiers;
+	unsigned most;
+	struct lock lock;
+	struct signal landed;
+	struct map *by_key; /* under the lock, as is the rest */
+	unsigned under_way;
+	atomic_bool stopping;
+};
+
+struct flight {
+	struct flights *home;
+	struct cache_query query; /* its bytes are in `room` */
+	atomic_uint references;
+	bool bypass;
+
+	/* Under the lock. */
+	struct waiter *waiters;
+	enum joined joining; /* what a waiter that comes now is */
+	bool landed;	     /* only its failure is left */
+	enum result failure;
+	int64_t retry_at_ms; /* monotonic; until then the failure counts */
+
+	/* Of the one thread whose turn it is. */
+	struct entry *previous; /* the value so far, if we saw one */
+	struct lease lease;
+	bool lease_in_redis;
+	struct cache_load load;
+	struct parts *parts;
+	int64_t fence;
+	int64_t began_ms;
+	int64_t poll_ms;
+	char room[];
+};
+
+/* Look for the key's value, tier by tier; then load it if need be.  The caller's reference goes with it. */
+void flight_search(struct flight *f);
+
+/* The lease is ours, or nobody can keep one: load.  A pool_job; `flight` is one. */
+void flight_load(void *flight);
+
+/* Go on with `step` on a loader thread; without one to be had, land. */
+void flight_to_loader(struct flight *f, pool_job *step);
+
+/* Answer who joined up to `latest`. */
+void flight_answer(struct flight *f, enum joined latest, const struct cache_answer *a);
+
+/* The work is done; the caller's reference goes.  Who joined too late for the answer gets a new start; a
+ * failure counts for all who still wait, and for those who come until it is time to try again. */
+void flight_land(struct flight *f, enum result failure, int64_t retry_ms);
+
+/* A tier's or a load's entry may be shown: is it a hit or stale? */
+enum cache_status flight_status_of(const struct entry *e);
+
+/* With CACHE_VERBOSE: "[Cache] HIT key". */
+void flight_say(const struct flight *f, const char *what);
+
+#endif
