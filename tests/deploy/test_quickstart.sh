@@ -146,22 +146,35 @@ check "the second stops" "$second/deploy/quickstart" stop
 # shellcheck disable=SC2086
 check "which leaves the first alone" all_alive $WORKER_PIDS $REDIS_PID $POSTGRES_PID $NGINX_PID
 
+# A third, in a short path, so that its servers' command lines have it.
+third=$scratch/third
+checkout "$third"
+
+no_process_names() { # PATH
+	local file
+	for file in /proc/[0-9]*/cmdline; do
+		[[ $(tr '\0' ' ' 2>/dev/null <"$file") != *"$1"* ]] || {
+			echo "$file: $(tr '\0' ' ' <"$file")"
+			return 1
+		}
+	done 2>/dev/null
+}
+
 leaves_nothing() { # PATTERN COMMAND...
 	! "${@:2}" >"$scratch/said" 2>&1 && says "$scratch/said" "$1" &&
-		[ ! -e "$second/.run/env" ] && ! pgrep -f "$second/.run"
+		[ ! -e "$third/.run/env" ] && no_process_names "$third/.run"
 }
 port=${WARMFRONT_URL##*:}
 check "a port in use is said, and nothing stays behind" leaves_nothing "port $port" \
-	env QUICKSTART_PORT="$port" "$second/deploy/quickstart"
+	env QUICKSTART_PORT="$port" "$third/deploy/quickstart"
 check "a bad variable is said, and nothing stays behind" leaves_nothing WORKER_THREADS \
-	env WORKER_THREADS=many "$second/deploy/quickstart"
+	env WORKER_THREADS=many "$third/deploy/quickstart"
 check "a bad number of workers is said" leaves_nothing QUICKSTART_WORKERS \
-	env QUICKSTART_WORKERS=0 "$second/deploy/quickstart"
-check "a bad argument is said" bash -c "'$second/deploy/quickstart' bogus; [ \$? = 64 ]"
+	env QUICKSTART_WORKERS=0 "$third/deploy/quickstart"
+check "a bad argument is said" bash -c "'$third/deploy/quickstart' bogus; [ \$? = 64 ]"
 
 as_nobody() {
-	local third=$scratch/third
-	checkout "$third" && chown -R 65534:65534 "$third" || return
+	chown -R 65534:65534 "$third" || return
 	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 	"${nobody[@]}" "$third/deploy/quickstart" &&
 		"${nobody[@]}" "$third/deploy/quickstart" stop
