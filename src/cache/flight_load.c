@@ -163,6 +163,22 @@ fetch_part(void *fetcher, const struct cache_query *q, cache_done *done,
 		flight_join(fetcher, q, done, arg);
 }
 
+/* A position that the log has reached for certain.  One that is too old is safe too: it
+ * only makes more records count against the entry. */
+static int64_t
+fence_now(const struct flight *f)
+{
+	const struct tiers *t = &f->home->tiers;
+	int64_t fence = invalidation_position(t->invalidation);
+	int64_t said = redis_tier_position(t->redis);
+
+	if (said > fence)
+		fence = said;
+	if (fence < 0 && postgres_tier_position(t->pg, &fence) != R_OK)
+		fence = f->previous != NULL ? f->previous->fence : 0;
+	return (fence);
+}
+
 void
 flight_load(void *arg)
 {
@@ -178,9 +194,7 @@ flight_load(void *arg)
 	};
 
 	f->began_ms = clock_monotonic_ms();
-	f->fence = invalidation_position(t->invalidation);
-	if (f->fence < 0 && postgres_tier_position(t->pg, &f->fence) != R_OK)
-		f->fence = 0;
+	f->fence = fence_now(f);
 	f->load = (struct cache_load){
 		.key = f->query.key,
 		.arguments = f->query.arguments,

@@ -8,6 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Entries and leases are small steps on the way to an answer: a server that does
+ * not take them in this time is as good as down. */
+#define STEP_MS 1000
+
+static int64_t
+step_deadline(void)
+{
+	return (clock_monotonic_ms() + STEP_MS);
+}
+
 /* A number as a statement's parameter. */
 struct number {
 	char text[24];
@@ -93,7 +103,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		goto out;
 	values[0] = text_value(key);
 	values[1] = text_value(buf_bytes(&scopes));
-	if ((r = postgres_query(pg, 0, sql, values, 2, &rows)) != R_OK)
+	if ((r = postgres_query(pg, step_deadline(), sql, values, 2,
+				&rows)) != R_OK)
 		goto out;
 	if (postgres_count(rows) == 0) {
 		r = R_NOT_FOUND;
@@ -166,8 +177,9 @@ enum result
 postgres_tier_position(struct postgres *pg, int64_t *position)
 {
 	struct postgres_rows *rows;
-	enum result r = postgres_query(pg, 0, "SELECT cache_log_position()",
-				       NULL, 0, &rows);
+	enum result r = postgres_query(pg, step_deadline(),
+				       "SELECT cache_log_position()", NULL, 0,
+				       &rows);
 
 	if (r != R_OK)
 		return (r);
@@ -190,7 +202,7 @@ postgres_tier_lease_take(struct postgres *pg, struct bytes key,
 	values[0] = text_value(key);
 	values[1] = text_value(bytes_of(holder));
 	values[2] = int_value(&n, for_ms);
-	r = postgres_query(pg, 0,
+	r = postgres_query(pg, step_deadline(),
 			   "SELECT won, left_by_failure, left_ms "
 			   "FROM cache_lease_take($1, $2, $3::integer)",
 			   values, 3, &rows);
@@ -224,7 +236,7 @@ postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
 	values[1] = text_value(bytes_of(holder));
 	values[2] = int_value(&n[0], for_ms);
 	values[3] = int_value(&n[1], failure);
-	return (postgres_run(pg, 0,
+	return (postgres_run(pg, step_deadline(),
 			     "UPDATE cache_leases SET "
 			     "failure = nullif($4::integer, 0), "
 			     "expires_at = clock_timestamp() "
@@ -240,7 +252,7 @@ postgres_tier_lease_give(struct postgres *pg, struct bytes key,
 	const struct postgres_value values[] = {
 		text_value(key), text_value(bytes_of(holder)) };
 
-	return (postgres_run(pg, 0,
+	return (postgres_run(pg, step_deadline(),
 			     "DELETE FROM cache_leases "
 			     "WHERE cache_key = $1 AND holder = $2 "
 			     "AND failure IS NULL",

@@ -16,6 +16,7 @@ struct redis_tier {
 	char *prefix; /* "wf:v1:" */
 	int64_t ttl_max_ms;
 	_Atomic int64_t expected;
+	_Atomic int64_t said;
 	void (*behind)(void *arg);
 	void *arg;
 };
@@ -58,6 +59,7 @@ redis_tier_new(const struct redis_tier_options *options)
 	t->ttl_max_ms = options->ttl_max_ms;
 	t->behind = options->behind;
 	t->arg = options->arg;
+	t->said = -1;
 	return (t);
 }
 
@@ -80,6 +82,12 @@ void
 redis_tier_expect(struct redis_tier *t, int64_t known)
 {
 	atomic_store(&t->expected, known);
+}
+
+int64_t
+redis_tier_position(struct redis_tier *t)
+{
+	return (t == NULL ? -1 : atomic_load(&t->said));
 }
 
 /* "a b", two numbers; an absent value leaves them as they are. */
@@ -119,6 +127,7 @@ judge(struct redis_tier *t, const struct lookup *l,
 		t->behind(t->arg);
 		return (R_NOT_FOUND);
 	}
+	atomic_store(&t->said, position);
 	if (reply->items[0].type != REDIS_STRING)
 		return (R_NOT_FOUND);
 	for (i = 2; i < reply->count; i++) {

@@ -39,6 +39,10 @@ bool redis_tier_is_usable(struct redis_tier *t);
 /* What `known` position our own follower has reached; reads of a Redis that knows less are misses. */
 void redis_tier_expect(struct redis_tier *t, int64_t known);
 
+/* The newest position that this Redis has said it knows: as good a fence for a load that begins
+ * now as our own follower's position.  -1: it never said. */
+int64_t redis_tier_position(struct redis_tier *t);
+
 /* Look `key` up without waiting.  `done` runs on Redis' I/O thread: R_OK with one
  * reference to an entry, R_NOT_FOUND, or a failure.  An entry softly invalidated comes back expired. */
 typedef void redis_tier_done(void *arg, enum result r, struct entry *e);
