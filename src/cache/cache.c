@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MOST 4096	 /* loads under way, and mutations: more are refused */
+#define JOBS_MOST 4096 /* loads under way, and mutations: more are refused */
 #define CLEAN_EVERY_MS 60000
 #define KEEP_LOG_MS 7200000 /* at least: what Redis and memory may still hold */
 
@@ -55,8 +55,8 @@ clean_later(void *arg)
 {
 	struct cache *c = arg;
 	/* Spread, so that many workers do not ask at once. */
-	int64_t pause_ms = CLEAN_EVERY_MS / 2 +
-			   (int64_t)(random_cheap() % CLEAN_EVERY_MS);
+	int64_t pause_ms =
+		CLEAN_EVERY_MS / 2 + (int64_t)(random_cheap() % CLEAN_EVERY_MS);
 
 	if (atomic_load(&c->stopping))
 		return;
@@ -250,8 +250,7 @@ look_in_redis(struct cache *c, const struct cache_query *q, cache_done *done,
 	at += q->key.len;
 	l->query.log_key.at = memcpy(at, q->log_key.at, q->log_key.len);
 	at += q->log_key.len;
-	l->query.arguments.at =
-		memcpy(at, q->arguments.at, q->arguments.len);
+	l->query.arguments.at = memcpy(at, q->arguments.at, q->arguments.len);
 	if (redis_tier_get(c->tiers.redis, q->key, looked_up, l) == R_OK)
 		return (true);
 	free(l);

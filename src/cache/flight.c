@@ -104,7 +104,8 @@ flight_say(const struct flight *f, const char *what)
 }
 
 void
-flight_answer(struct flight *f, enum joined latest, const struct cache_answer *a)
+flight_answer(struct flight *f, enum joined latest,
+	      const struct cache_answer *a)
 {
 	struct waiter *taken;
 
@@ -117,8 +118,7 @@ flight_answer(struct flight *f, enum joined latest, const struct cache_answer *a
 enum cache_status
 flight_status_of(const struct entry *e)
 {
-	return (policy_judge(&e->life, clock_wall_ms()) ==
-				USE_STALE_AND_REFRESH
+	return (policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH
 			? CACHE_STALE
 			: CACHE_HIT);
 }
@@ -359,8 +359,8 @@ flight_refresh(struct flights *fs, const struct cache_query *q)
 }
 
 void
-flight_bypass(struct flights *fs, const struct cache_query *q,
-	      cache_done *done, void *arg)
+flight_bypass(struct flights *fs, const struct cache_query *q, cache_done *done,
+	      void *arg)
 {
 	struct cache_answer a = { .result = R_BUSY,
 				  .status = CACHE_BYPASS,

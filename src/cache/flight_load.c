@@ -52,8 +52,7 @@ make_entry(const struct flight *f, enum result loaded, struct entry **out)
 
 	if (f->load.fresh_ms > 0 && f->load.fresh_ms < policy.ttl_ms)
 		policy.ttl_ms = f->load.fresh_ms;
-	parts.life =
-		policy_lifetime(&policy, clock_wall_ms(), random_cheap());
+	parts.life = policy_lifetime(&policy, clock_wall_ms(), random_cheap());
 	parts_limit(f->parts, &parts.life, &parts.fence);
 	if (loaded == R_UNCHANGED)
 		return (entry_renew(f->previous, &parts.life, parts.fence,
@@ -97,14 +96,12 @@ loaded_value(struct flight *f, struct entry *e)
 		latest = JOINED_AFTER;
 	} else if (store(f, e, &a.stored)) {
 		flight_say(f, "SET");
-		latest = tiers_trust_memory(&f->home->tiers, e)
-				 ? JOINED_AFTER
-				 : JOINED_DURING;
+		latest = tiers_trust_memory(&f->home->tiers, e) ? JOINED_AFTER
+								: JOINED_DURING;
 	}
 	lease_give(f->home->tiers.leases, &f->lease);
 	flight_answer(f, latest, &a);
-	if (policy_judge(&e->life, clock_wall_ms()) ==
-	    USE_STALE_AND_REFRESH) {
+	if (policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH) {
 		/* Made of parts that could not be loaded: no use to hurry. */
 		entry_unref(f->previous);
 		f->previous = e;
@@ -204,4 +201,3 @@ flight_load(void *arg)
 	    !parts_fetch(&f->query, &f->load, &parts, &f->parts))
 		run_load(f);
 }
-

@@ -27,9 +27,10 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 		flight_say(f, a.status == CACHE_STALE ? "STALE" : "HIT");
 		/* Near memory answers those that came meanwhile as well. */
 		flight_answer(f,
-		       tiers_trust_memory(&f->home->tiers, e) ? JOINED_AFTER
-							      : JOINED_BEFORE,
-		       &a);
+			      tiers_trust_memory(&f->home->tiers, e)
+				      ? JOINED_AFTER
+				      : JOINED_BEFORE,
+			      &a);
 	}
 	if (ends) {
 		entry_unref(e);
@@ -116,9 +117,8 @@ poll_lease(void *arg)
 
 	if (atomic_load(&f->home->stopping))
 		flight_land(f, R_UNAVAILABLE, 0);
-	else if (!f->lease_in_redis ||
-		 redis_lease_peek(t->redis, f->query.key, lease_seen, f) !=
-			 R_OK)
+	else if (!f->lease_in_redis || redis_lease_peek(t->redis, f->query.key,
+							lease_seen, f) != R_OK)
 		flight_to_loader(f, take_lease);
 }
 
@@ -155,4 +155,3 @@ take_lease(void *arg)
 	}
 	flight_load(f);
 }
-

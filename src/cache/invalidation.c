@@ -24,7 +24,8 @@
 
 struct invalidation {
 	struct invalidation_options options;
-	struct postgres_listener *listener; /* the thread's own, as is retry_at_ms */
+	struct postgres_listener
+		*listener; /* the thread's own, as is retry_at_ms */
 	int64_t retry_at_ms;
 	_Atomic int64_t position;
 	_Atomic int64_t read_at_ms; /* when the log was last read to its end */
@@ -81,8 +82,9 @@ read_batch(struct invalidation *v, int64_t after, struct batch *b)
 		return (buf_error(&b->text));
 	b->count = i;
 	while (i-- > 0)
-		b->records[i].scope = (struct bytes){ b->text.at + starts[i],
-						      starts[i + 1] - starts[i] };
+		b->records[i].scope =
+			(struct bytes){ b->text.at + starts[i],
+					starts[i + 1] - starts[i] };
 	return (R_OK);
 }
 
@@ -157,7 +159,8 @@ find_position(struct invalidation *v, struct batch *b)
 
 	if (r != R_OK)
 		return (r);
-	b->records[0] = (struct redis_tier_record){ position, BYTES("*"), false };
+	b->records[0] =
+		(struct redis_tier_record){ position, BYTES("*"), false };
 	b->count = 1;
 	apply_to_memory(v, b);
 	atomic_store(&v->position, position);
@@ -206,8 +209,7 @@ wait_for_news(struct invalidation *v)
 			(void)!read(v->wake_fd, &drained, sizeof(drained));
 		return;
 	}
-	if (postgres_wait(v->listener, deadline, v->wake_fd) ==
-	    R_UNAVAILABLE) {
+	if (postgres_wait(v->listener, deadline, v->wake_fd) == R_UNAVAILABLE) {
 		postgres_listener_free(v->listener);
 		v->listener = NULL;
 		log_warn("invalidation: lost the connection that listens");

@@ -41,7 +41,7 @@ keep(struct leases *l, enum lease_home home, struct bytes key, int64_t for_ms,
 {
 	if (home == LEASE_IN_REDIS)
 		return (redis_lease_keep(l->redis, key, l->holder, for_ms,
-					      failure));
+					 failure));
 	return (postgres_tier_lease_keep(l->pg, key, l->holder, for_ms,
 					 failure));
 }

@@ -11,6 +11,7 @@
 /* Entries and leases are small steps on the way to an answer: a server that does
  * not take them in this time is as good as down. */
 #define STEP_MS 1000
+#define STORE_MS 2000
 
 static int64_t
 step_deadline(void)
@@ -103,8 +104,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		goto out;
 	values[0] = text_value(key);
 	values[1] = text_value(buf_bytes(&scopes));
-	if ((r = postgres_query(pg, step_deadline(), sql, values, 2,
-				&rows)) != R_OK)
+	if ((r = postgres_query(pg, step_deadline(), sql, values, 2, &rows)) !=
+	    R_OK)
 		goto out;
 	if (postgres_count(rows) == 0) {
 		r = R_NOT_FOUND;
@@ -125,7 +126,8 @@ ask(struct postgres *pg, const char *sql, const struct postgres_value *values,
     unsigned n_values, bool *yes)
 {
 	struct postgres_rows *rows;
-	enum result r = postgres_query(pg, 0, sql, values, n_values, &rows);
+	enum result r = postgres_query(pg, clock_monotonic_ms() + STORE_MS, sql,
+				       values, n_values, &rows);
 
 	if (r != R_OK)
 		return (r);
@@ -249,8 +251,8 @@ enum result
 postgres_tier_lease_give(struct postgres *pg, struct bytes key,
 			 const char *holder)
 {
-	const struct postgres_value values[] = {
-		text_value(key), text_value(bytes_of(holder)) };
+	const struct postgres_value values[] = { text_value(key),
+						 text_value(bytes_of(holder)) };
 
 	return (postgres_run(pg, step_deadline(),
 			     "DELETE FROM cache_leases "

@@ -11,8 +11,7 @@ redis_command_text(struct redis_command *c, struct bytes text)
 }
 
 void
-redis_command_name(struct redis_command *c, const char *kind,
-		   struct bytes name)
+redis_command_name(struct redis_command *c, const char *kind, struct bytes name)
 {
 	size_t start = c->names.len;
 

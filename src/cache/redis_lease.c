@@ -55,9 +55,8 @@ take_lease(void *arg, const struct redis_reply *reply)
 }
 
 enum result
-redis_lease_take(struct redis_tier *t, struct bytes key,
-		      const char *holder, int64_t for_ms,
-		      struct lease_state *state)
+redis_lease_take(struct redis_tier *t, struct bytes key, const char *holder,
+		 int64_t for_ms, struct lease_state *state)
 {
 	struct redis_command c = { .prefix = redis_tier_prefix(t) };
 	char life[24];
@@ -70,8 +69,8 @@ redis_lease_take(struct redis_tier *t, struct bytes key,
 }
 
 enum result
-redis_lease_keep(struct redis_tier *t, struct bytes key,
-		      const char *holder, int64_t for_ms, enum result failure)
+redis_lease_keep(struct redis_tier *t, struct bytes key, const char *holder,
+		 int64_t for_ms, enum result failure)
 {
 	struct redis_command c = { .prefix = redis_tier_prefix(t) };
 	char life[24], note[16];
@@ -80,20 +79,22 @@ redis_lease_keep(struct redis_tier *t, struct bytes key,
 	snprintf(note, sizeof(note), "!%d", (int)failure);
 	add_script(&c, keep_script, key);
 	redis_command_text(&c, bytes_of(holder));
-	redis_command_text(&c, failure == R_OK ? bytes_of(holder) : bytes_of(note));
+	redis_command_text(&c,
+			   failure == R_OK ? bytes_of(holder) : bytes_of(note));
 	redis_command_text(&c, bytes_of(life));
-	return (redis_command_call(&c, redis_tier_redis(t), redis_command_flag, NULL));
+	return (redis_command_call(&c, redis_tier_redis(t), redis_command_flag,
+				   NULL));
 }
 
 enum result
-redis_lease_give(struct redis_tier *t, struct bytes key,
-		      const char *holder)
+redis_lease_give(struct redis_tier *t, struct bytes key, const char *holder)
 {
 	struct redis_command c = { .prefix = redis_tier_prefix(t) };
 
 	add_script(&c, give_script, key);
 	redis_command_text(&c, bytes_of(holder));
-	return (redis_command_call(&c, redis_tier_redis(t), redis_command_flag, NULL));
+	return (redis_command_call(&c, redis_tier_redis(t), redis_command_flag,
+				   NULL));
 }
 
 struct peek {
@@ -115,8 +116,8 @@ lease_peeked(void *arg, enum result r, const struct redis_reply *reply)
 }
 
 enum result
-redis_lease_peek(struct redis_tier *t, struct bytes key,
-		      redis_lease_seen *seen, void *arg)
+redis_lease_peek(struct redis_tier *t, struct bytes key, redis_lease_seen *seen,
+		 void *arg)
 {
 	struct redis_command c = { .prefix = redis_tier_prefix(t) };
 	struct peek *p = mem_alloc(sizeof(*p));

@@ -33,8 +33,7 @@ add_scopes(struct redis_command *c, struct bytes key)
 	unsigned n = scope_list(key, &list);
 
 	for (rest = buf_bytes(&list); rest.len > 0 && n > 0 && !list.error;)
-		redis_command_name(c, "@scope:",
-				   bytes_cut(&rest, '\0'));
+		redis_command_name(c, "@scope:", bytes_cut(&rest, '\0'));
 	n = list.error ? 0 : n;
 	buf_fini(&list);
 	return (n > 0);
