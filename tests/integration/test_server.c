@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECOND 1000
@@ -152,6 +153,63 @@ START_TEST(pipelined_requests_are_answered_in_order)
 	check_answer(fd, "POST ok four");
 	check_answer(fd, "five");
 	check_closed(fd);
+	serving_stop(s);
+}
+END_TEST
+
+START_TEST(pipelining_client_that_does_not_read_gets_all_in_the_end)
+{
+	struct serving *s = serving_start(NULL, 1);
+	int fd = connect_to(s);
+	struct buf all = { 0 };
+
+	for (int i = 0; i < 300; i++)
+		records_request(&all, 1, RECORDS_KEEP, "/hit", BYTES_NONE);
+	ck_assert(fcgi_send_raw(fd, all.at, all.len));
+	buf_fini(&all);
+	/* The socket is full, in the middle of one of them. */
+	wait_until(serving_answers(s) > serving_released(s), SOON);
+	for (int i = 0; i < 300; i++) {
+		struct http_response *r = fcgi_receive(fd, SOON);
+
+		ck_assert_msg(r->error == NULL, "%s", r->error);
+		ck_assert_int_eq(r->status, 200);
+		ck_assert_uint_eq(r->body_len, 2048);
+	}
+	(void)close(fd);
+	serving_stop(s);
+}
+END_TEST
+
+static double
+processor_ms(void)
+{
+	struct timespec used;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return ((double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6);
+}
+
+START_TEST(what_waits_behind_a_parked_request_takes_no_processor_time)
+{
+	struct serving *s = serving_start(NULL, 1);
+	int fd = connect_to(s);
+	double used, until;
+
+	ask(fd, "/park?first");
+	wait_until(serving_parked(s) == 1, SOON);
+	ask(fd, "/park?second");
+	used = processor_ms();
+	until = harness_now_ms() + 500;
+	while (harness_now_ms() < until)
+		harness_nap();
+	ck_assert_double_lt(processor_ms() - used, 100);
+	serving_answer_one(s);
+	check_answer(fd, "first");
+	wait_until(serving_parked(s) == 1, SOON);
+	serving_answer_one(s);
+	check_answer(fd, "second");
+	(void)close(fd);
 	serving_stop(s);
 }
 END_TEST
@@ -704,6 +762,10 @@ connections_case(void)
 			    connection_that_is_not_kept_closes_after_the_answer,
 			    0, 2);
 	tcase_add_test(t, pipelined_requests_are_answered_in_order);
+	tcase_add_test(
+		t, pipelining_client_that_does_not_read_gets_all_in_the_end);
+	tcase_add_test(
+		t, what_waits_behind_a_parked_request_takes_no_processor_time);
 	tcase_add_test(t, requests_are_answered_from_other_threads);
 	tcase_add_test(t, request_in_single_bytes_is_answered);
 	tcase_add_test(t, large_request_bodies_arrive_whole);
