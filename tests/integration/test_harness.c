@@ -276,7 +276,7 @@ reset_upstream(void)
 {
 	http_request("POST", scratch_printf("%s/control/reset", upstream->url),
 		     NULL, NULL);
-	truncate(upstream->log, 0);
+	ck_assert_int_eq(truncate(upstream->log, 0), 0);
 }
 
 Suite *
