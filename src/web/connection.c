@@ -21,7 +21,7 @@
 		.body = BYTES("{\"status\":" status ",\"title\":\"" title  \
 			      "\"}\n") })
 
-/* The connection whose handler runs on this thread; NULL once it has answered. */
+/* The one whose handler runs on this thread; NULL once it has answered. */
 static _Thread_local struct connection *handling;
 
 static void
@@ -38,8 +38,9 @@ set_interest(struct connection *c, uint32_t interest)
 	}
 }
 
-/* Close after the last answer.  What is still unread would make the kernel send a
- * reset, which may overtake the answer; a peer that goes on sending gets it all the same. */
+/* Close after the last answer.  What is still unread would make the kernel send
+ * a reset, which may overtake the answer; a peer that goes on sending gets it
+ * all the same. */
 static void
 hang_up(struct connection *c)
 {
@@ -77,8 +78,8 @@ pieces_bytes(const struct iovec *pieces, size_t count)
 	return (sum);
 }
 
-/* Write until all is out or the socket takes no more.  A short write says so: the
- * next would only be refused. */
+/* Write until all is out or the socket takes no more.  A short write says so:
+ * the next would only be refused. */
 static void
 write_more(struct connection *c)
 {
@@ -202,8 +203,8 @@ handle(struct connection *c)
 	handling = NULL;
 }
 
-/* Send what fastcgi_feed() has put into all->reply.  A peer that has no room for
- * these few bytes is not reading what it asks for: its connection closes. */
+/* Send what fastcgi_feed() has put into all->reply.  A peer that has no room
+ * for these few bytes does not read what it asks for: its connection closes. */
 static void
 send_reply(struct connection *c)
 {
@@ -231,8 +232,8 @@ refuse_request(struct connection *c)
 		hang_up(c);
 }
 
-/* Take requests off the front of `input` and have them answered, until one has to
- * wait or the input is used up. */
+/* Take requests off the front of `input` and have them answered, until one has
+ * to wait or the input is used up. */
 static void
 take_requests(struct connection *c, struct bytes *input)
 {
@@ -289,7 +290,8 @@ settle(struct connection *c)
 	}
 }
 
-/* Consume `input`, which is c->input's bytes or the scratch's, and keep what is left. */
+/* Consume `input`, which is c->input's bytes or the scratch's, and keep what is
+ * left. */
 static void
 consume(struct connection *c, struct bytes input)
 {

@@ -9,19 +9,22 @@
 #include "fastcgi.h"
 
 /*
- * connections: all connections of one event thread, by what they wait for, and what they share.
+ * connections: all connections of one event thread, by what they wait for, and
+ * what they share.
  *
- * Threads	Only the event thread touches any of it, but for connections_queue(), and for a parked
- *		connection's request, writer and release, which belong to whoever makes its answer.
- * Memory	A connection takes under 512 bytes; what it buffers is given back when it falls idle.
- *		One that closes is not used again before connections_bury(), so events that
- *		epoll_wait() has already returned for it find it CLOSED.
+ * Threads	Only the event thread touches any of it, but for
+ *		connections_queue(), and for a parked connection's request,
+ *		writer and release, which belong to whoever makes its answer.
+ * Memory	A connection takes under 512 bytes; what it buffers is given
+ *		back when it falls idle.  One that closes is not used again
+ *		before connections_bury(), so events that epoll_wait() has
+ *		already returned for it find it CLOSED.
  */
 enum connection_state {
 	CONNECTION_READING, /* for a request, or the rest of one */
 	CONNECTION_PARKED,  /* its answer is in the making */
 	CONNECTION_WRITING, /* its answer waits for room in the socket */
-	CONNECTION_GONE, /* closed while parked: its answer is still to come */
+	CONNECTION_GONE,    /* closed while parked: its answer is to come */
 	CONNECTION_CLOSED,
 };
 
@@ -42,8 +45,9 @@ struct connection {
 	struct fastcgi_reader reader;
 	struct buf input; /* received, not yet consumed */
 	struct fastcgi_writer writer;
-	void (*release)(
-		const void *owner); /* what the answer owes; else NULL */
+
+	/* What the answer owes; NULL when there is none. */
+	void (*release)(const void *owner);
 	const void *owner;
 };
 
@@ -52,7 +56,7 @@ struct connection {
 
 struct connections {
 	int epoll_fd;
-	int wake_fd; /* an eventfd, in the epoll set with this struct as its data */
+	int wake_fd; /* an eventfd; its data in the epoll set: this struct */
 	server_handler *handler;
 	void *arg;
 	size_t request_max_bytes;
@@ -80,7 +84,8 @@ MUST_USE enum result connections_init(struct connections *all);
 /* Close what is open, release what is owed. */
 void connections_fini(struct connections *all);
 
-/* A connection for `fd`, in the epoll set and idle.  On failure `fd` is the caller's. */
+/* A connection for `fd`, in the epoll set and idle.  On failure `fd` is the
+ * caller's. */
 MUST_USE enum result connections_add(struct connections *all, int fd,
 				     struct connection **out);
 
@@ -90,7 +95,8 @@ void connections_place(struct connection *c, struct link *list);
 /* The first of a list, NULL when empty. */
 struct connection *connections_first(const struct link *list);
 
-/* Close the descriptor; PARKED becomes GONE, all else CLOSED, and gives its answer back. */
+/* Close the descriptor; PARKED becomes GONE, all else CLOSED, and gives its
+ * answer back. */
 void connections_close(struct connection *c);
 
 void connections_close_all(struct link *list);
@@ -98,11 +104,11 @@ void connections_close_all(struct link *list);
 /* A GONE connection's answer has come: give it back, be CLOSED. */
 void connections_forget(struct connection *c);
 
-/* Close the connection that has been idle longest and on which nothing has arrived;
- * not one that is new.  False: there is none. */
+/* Close the connection that has been idle longest and on which nothing has
+ * arrived; not one that is new.  False: there is none. */
 bool connections_close_idle(struct connections *all);
 
-/* Close connections that are in the middle of something since over `limit_ms`. */
+/* Close connections that have been stuck in something for `limit_ms`. */
 void connections_sweep(struct connections *all, int64_t limit_ms);
 
 /* Make CLOSED connections available again. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* A record's payload when we write: with its header, 64 KiB exactly, so that
- * the place in the stream is a shift and a mask.  A multiple of 8: no padding. */
+ * the place in the stream is a shift and a mask.  No padding: a multiple of 8. */
 #define RECORD_BYTES 65536
 #define PAYLOAD_BYTES (RECORD_BYTES - FCGI_HEADER_LEN)
 
@@ -48,7 +48,8 @@ put_end_request(unsigned char *at, unsigned id, unsigned protocol_status)
 
 /* Reading */
 
-/* Take a whole record off the front of `*input`.  MORE with rec->type 0: there is none yet. */
+/* Take a whole record off the front of `*input`.  MORE with rec->type 0: there
+ * is none yet. */
 static enum fastcgi_event
 take_record(struct bytes *input, struct record *rec)
 {

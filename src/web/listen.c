@@ -122,8 +122,8 @@ open_inet(const struct addrinfo *ai)
 	return (-1);
 }
 
-/* Split "host:port" or "[host]:port"; *host is NULL when empty.  Both point into
- * `text`, which is changed. */
+/* Split "host:port" or "[host]:port"; *host is NULL when empty.  Both point
+ * into `text`, which is changed. */
 static bool
 split(char *text, const char **host, const char **port)
 {

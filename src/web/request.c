@@ -35,8 +35,8 @@ method_of(struct bytes text)
 
 #define IS(literal) (memcmp(name.at, literal, sizeof(literal) - 1) == 0)
 
-/* Where a parameter goes; NULL: it is none of ours.  By length first: web servers
- * send some twenty, of which we want half. */
+/* Where a parameter goes; NULL: it is none of ours.  By length first: web
+ * servers send some twenty, of which we want half. */
 static struct bytes *
 place_of(struct request *rq, struct raw *raw, struct bytes name)
 {

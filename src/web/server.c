@@ -85,8 +85,9 @@ adopt(struct event_thread *t, int fd)
 	(void)close(fd);
 }
 
-/* Out of descriptors, and nothing of our own to close: another thread may have idle
- * connections, and has perhaps not been told that somebody waits (EPOLLEXCLUSIVE). */
+/* Out of descriptors, and nothing of our own to close: another thread may have
+ * idle connections, and has perhaps not been told that somebody waits
+ * (EPOLLEXCLUSIVE). */
 static void
 ask_others(const struct event_thread *t)
 {
@@ -186,7 +187,8 @@ dispatch(struct event_thread *t, const struct epoll_event *event)
 		connection_ready(subject, event->events);
 }
 
-/* No new connections; a look at each idle one, for what may have arrived just now. */
+/* No new connections; a look at each idle one, for what may have arrived just
+ * now. */
 static void
 begin_drain(struct event_thread *t)
 {

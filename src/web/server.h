@@ -10,10 +10,12 @@
 /*
  * server: sockets and event threads.
  *
- * Each event thread has an epoll set of its own, with the shared listening socket in it (EPOLLEXCLUSIVE) and the
- * connections it accepted; a connection stays with its thread, so it needs no lock and an idle one costs no thread.
- * A hit costs one epoll_wait, one read and one writev.  A connection that the server waits on (half a request in, half an answer
- * out) costs its buffer and nothing else; one that makes no progress for 30 s is closed.
+ * Each event thread has an epoll set of its own, with the shared listening
+ * socket in it (EPOLLEXCLUSIVE) and the connections it accepted; a connection
+ * stays with its thread, so it needs no lock and an idle one costs no thread.
+ * A hit costs one epoll_wait, one read and one sendmsg.  A connection that the
+ * server waits on (half a request in, half an answer out) costs its buffer and
+ * nothing else; one that makes no progress for 30 s is closed.
  * When descriptors run out it stops accepting until a connection closes, idle ones first.
  */
 struct server;
@@ -21,7 +23,7 @@ struct server;
 struct server_options {
 	int listen_fd; /* listens; becomes non-blocking; stays the caller's */
 	unsigned threads;
-	size_t request_max_bytes; /* bodies over it arrive as R_TOO_LARGE; 0: any body */
+	size_t request_max_bytes; /* larger bodies: R_TOO_LARGE; 0: none is */
 	server_handler *handler;
 	void *arg;
 };
@@ -29,23 +31,25 @@ struct server_options {
 MUST_USE enum result server_new(const struct server_options *options,
 				struct server **out);
 
-/* Serve on `threads` threads until server_stop(); then drain: no new connections, answers in the making go out, idle
- * connections close; at most `drain_ms` more.  Blocks. */
+/* Serve on `threads` threads until server_stop(); then drain: no new
+ * connections, answers in the making go out, idle connections close; at most
+ * `drain_ms` more.  Blocks. */
 void server_run(struct server *s, int64_t drain_ms);
 
 /* From a signal handler or any thread; also before server_run(). */
 void server_stop(struct server *s);
 
-/* After server_run() has returned and nobody can call server_answer() any more (the
- * threads that make answers have ended).  Accepts NULL. */
+/* After server_run() has returned and nobody can call server_answer() any more
+ * (the threads that make answers have ended).  Accepts NULL. */
 void server_free(struct server *s);
 
-/* Answer, from any thread; never waits.  Inside the handler it writes at once, else the event
- * thread of the connection does.  The exchange is gone afterwards. */
+/* Answer, from any thread; never waits.  Inside the handler it writes at once,
+ * else the event thread of the connection does.  The exchange is gone
+ * afterwards. */
 void server_answer(struct exchange *x, const struct answer *a);
 
-/* Open "unix:/path" or "host:port"; see listen.h.  On failure `problem` gets a line that
- * says what was wrong and what is accepted. */
+/* Open "unix:/path" or "host:port"; see listen.h.  On failure `problem` gets a
+ * line that says what was wrong and what is accepted. */
 MUST_USE enum result server_listen(const char *address, int *fd,
 				   struct buf *problem);
 
