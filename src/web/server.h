@@ -16,7 +16,8 @@
  * A hit costs one epoll_wait, one read and one sendmsg.  A connection that the
  * server waits on (half a request in, half an answer out) costs its buffer and
  * nothing else; one that makes no progress for 30 s is closed.
- * When descriptors run out it stops accepting until a connection closes, idle ones first.
+ * When descriptors run out it stops accepting until a connection closes, idle
+ * ones first.
  */
 struct server;
 

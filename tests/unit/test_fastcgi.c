@@ -257,24 +257,31 @@ static const struct {
 	{ BYTES_INIT("GET / HTTP/1.1\r\n\r\n"), "broken\n" },
 	{ BYTES_INIT("\1\0\0\1\0\0\0\0"), "broken\n" }, /* type 0 */
 	{ BYTES_INIT("\1\1\0\1\0\7\0\0\0\1\0\0\0\0\0"),
-	  "broken\n" },					/* short BEGIN */
-	{ BYTES_INIT("\1\1\0\1\0\0\0\0"), "broken\n" },	/* empty BEGIN */
+	  "broken\n" },					     /* short BEGIN */
+	{ BYTES_INIT("\1\1\0\1\0\0\0\0"), "broken\n" },	     /* empty BEGIN */
 	{ BYTES_INIT(BEGIN("\0", "\1", "\1")), "broken\n" }, /* of request 0 */
 	{ BYTES_INIT("\1\4\0\0\0\0\0\0"), "broken\n" },
-	{ BYTES_INIT(BEGIN("\1", "\1", "\1") BEGIN("\1", "\1", "\1")), "broken\n" },
-	{ BYTES_INIT(BEGIN("\1", "\1", "\1") "\1\4\0\1\0\0\0\0\1\4\0\1\0\0\0\0"),
-	  "broken\n" }, /* PARAMS twice at their end */
-	{ BYTES_INIT(BEGIN("\1", "\1", "\1") "\1\5\0\1\0\0\0\0\1\5\0\1\0\0\0\0"),
+	{ BYTES_INIT(BEGIN("\1", "\1", "\1") BEGIN("\1", "\1", "\1")),
 	  "broken\n" },
-	{ BYTES_INIT("\1\11\0\0\0\3\0\0\17\0F"), "broken\n" }, /* GET_VALUES cut */
+	{ BYTES_INIT(
+		  BEGIN("\1", "\1", "\1") "\1\4\0\1\0\0\0\0\1\4\0\1\0\0\0\0"),
+	  "broken\n" }, /* PARAMS twice at their end */
+	{ BYTES_INIT(
+		  BEGIN("\1", "\1", "\1") "\1\5\0\1\0\0\0\0\1\5\0\1\0\0\0\0"),
+	  "broken\n" },
+	{ BYTES_INIT("\1\11\0\0\0\3\0\0\17\0F"),
+	  "broken\n" }, /* GET_VALUES cut */
 	{ BYTES_INIT("\1\11\0\0\0\3\0\0\17\0"), "" },
-	{ BYTES_INIT("\1\5\0\1\0\3\0\0abc\1\2\0\1\0\0\0\0"), "" }, /* of nobody */
+	{ BYTES_INIT("\1\5\0\1\0\3\0\0abc\1\2\0\1\0\0\0\0"),
+	  "" }, /* of nobody */
 	{ BYTES_INIT(BEGIN("\1", "\0", "\0")), "abort\n" },
-	{ BYTES_INIT(BEGIN("\1", "\2", "\0") "\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"),
+	{ BYTES_INIT(
+		  BEGIN("\1", "\2", "\0") "\1\4\0\1\0\0\0\0\1\5\0\1\0\0\0\0"),
 	  "abort\n" },
 	{ BYTES_INIT(BEGIN("\1", "\1", "\0") "\1\2\0\1\0\0\0\0"), "abort\n" },
 	{ BYTES_INIT(BEGIN("\1", "\1", "\0") "\1\2\0\2\0\0\0\0"), "" },
-	{ BYTES_INIT(BEGIN("\1", "\1", "\0") "\1\5\0\1\0\0\0\0\1\4\0\1\0\0\0\0"),
+	{ BYTES_INIT(
+		  BEGIN("\1", "\1", "\0") "\1\5\0\1\0\0\0\0\1\4\0\1\0\0\0\0"),
 	  "request 1 keep=0 params= (ok) body= (ok)\n" },
 };
 
