@@ -110,6 +110,8 @@ load_all(struct load *l)
 	bool first = true;
 	unsigned i, there = 0;
 
+	if (l->cache->n_parts != l->services->n_gateways)
+		return (R_NO_MEMORY); /* not all could be asked */
 	buf_add(to, BEFORE);
 	for (i = 0; i < l->cache->n_parts; i++) {
 		const struct cache_part *part = &l->cache->parts[i];

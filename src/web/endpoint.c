@@ -86,10 +86,90 @@ parse_method(struct bytes name, enum method *method)
 	return (false);
 }
 
+/* Take what stands in the next braces; false when there are no more. */
+static bool
+next_name(struct bytes *rest, struct bytes *name)
+{
+	(void)bytes_cut(rest, '{');
+	*name = bytes_cut(rest, '}');
+	return (name->len > 0);
+}
+
+static bool
+has_name(struct bytes template, const char *wanted)
+{
+	struct bytes name;
+
+	while (next_name(&template, &name))
+		if (bytes_equal(name, bytes_of(wanted)))
+			return (true);
+	return (false);
+}
+
+static const struct param *
+find_param(const struct endpoint *e, struct bytes name)
+{
+	const struct param *p;
+
+	for (p = e->params; p != NULL && p->name != NULL; p++)
+		if (bytes_equal(bytes_of(p->name), name))
+			return (p);
+	return (NULL);
+}
+
+/* All that an answer depends on must be in its key. */
+static const char *
+flaw_in_key(const struct endpoint *e)
+{
+	struct bytes key = bytes_of(e->key), rest = key, name;
+	const struct param *p;
+
+	while (next_name(&rest, &name))
+		if (!bytes_equal(name, BYTES("user")) &&
+		    !bytes_equal(name, BYTES("params")) &&
+		    find_param(e, name) == NULL)
+			return ("has a name in its .key that is no parameter");
+	for (p = e->params; p != NULL && p->name != NULL; p++) {
+		if (p->in == IN_BODY)
+			return ("has .load but a parameter in the body");
+		if (!has_name(key, p->name) && !has_name(key, "params"))
+			return ("has a parameter that is not in its .key");
+	}
+	if (has_name(key, "user") != (e->access == ACCESS_USER) &&
+	    e->access != ACCESS_ADMIN)
+		return (e->access == ACCESS_USER
+				? "is for a user but has no {user} in its .key"
+				: "is public but has {user} in its .key");
+	return (NULL);
+}
+
+static const char *
+flaw_in_params(const struct endpoint *e, struct bytes path)
+{
+	struct bytes rest = path, name;
+	const struct param *p;
+
+	while (next_name(&rest, &name))
+		if ((p = find_param(e, name)) == NULL || p->in != IN_PATH)
+			return ("has a name in its path that is no parameter");
+	for (p = e->params; p != NULL && p->name != NULL; p++) {
+		if (p->in == IN_PATH && !has_name(path, p->name))
+			return ("has a path parameter that is not in its path");
+		if (p->kind == PARAM_WORD && p->of == NULL &&
+		    p->accepts == NULL)
+			return ("has a PARAM_WORD without words");
+		if (find_param(e, bytes_of(p->name)) != p)
+			return ("has two parameters of one name");
+	}
+	return (NULL);
+}
+
 /* What is wrong with a declaration, or NULL. */
 static const char *
-flaw(const struct endpoint *e, enum method method)
+flaw(const struct endpoint *e, enum method method, struct bytes path)
 {
+	const char *wrong;
+
 	if ((e->load == NULL) == (e->run == NULL))
 		return ("needs either .load or .run");
 	if (e->load != NULL && method != METHOD_GET)
@@ -98,12 +178,11 @@ flaw(const struct endpoint *e, enum method method)
 		return ("has .load but no .key");
 	if (e->load != NULL && e->policy.category == NULL)
 		return ("has .load but no .policy");
-	if (e->load != NULL && e->access == ACCESS_USER &&
-	    strstr(e->key, "{user}") == NULL)
-		return ("is for a user but has no {user} in its .key");
+	if (e->load != NULL && (wrong = flaw_in_key(e)) != NULL)
+		return (wrong);
 	if ((e->load == load_json || e->run == run_json) && e->sql == NULL)
 		return ("has no .sql");
-	return (NULL);
+	return (flaw_in_params(e, path));
 }
 
 enum result
@@ -118,7 +197,7 @@ endpoint_serve(const struct endpoint *e, const struct services *s,
 
 	*out = (struct served){ .endpoint = e, .services = s, .path = route };
 	if (parse_method(method, &out->method))
-		wrong = flaw(e, out->method);
+		wrong = flaw(e, out->method, route);
 	for (p = e->params; p != NULL && p->name != NULL; p++)
 		out->n_params++;
 	if (out->n_params >= VALUES_MAX)
@@ -131,8 +210,8 @@ endpoint_serve(const struct endpoint *e, const struct services *s,
 	out->source.load = load;
 	out->source.list_parts = e->parts != NULL ? list_parts : NULL;
 	out->policy = e->policy;
-	if (e->load != NULL && config_policy(s->config, e->policy.category,
-					     &policy) == R_OK) {
+	if (e->load != NULL &&
+	    config_policy(s->config, e->policy.category, &policy) == R_OK) {
 		out->policy.ttl_ms = policy.ttl_ms;
 		out->policy.refresh_ms = policy.refresh_ms;
 		out->policy.grace_ms = policy.grace_ms;
@@ -196,9 +275,14 @@ enum result
 endpoint_query(const struct served *e, const struct values *v, struct buf *key,
 	       struct buf *log_key, struct buf *arguments)
 {
+	struct values keyed = *v;
+
+	/* What is not in the key is none of the loader's business. */
+	if (!has_name(bytes_of(e->endpoint->key), "user"))
+		keyed.of[0] = (struct bytes){ NULL, 0 };
 	fill_template(e, v, USER_HASHED, key);
 	fill_template(e, v, USER_IN_LOG, log_key);
-	pack(v, arguments);
+	pack(&keyed, arguments);
 	if (buf_error(key) != R_OK)
 		return (buf_error(key));
 	if (buf_error(log_key) != R_OK)
@@ -230,7 +314,8 @@ query(const struct served *e, const struct values *v, int64_t deadline_ms,
 
 	for (i = 0; i < v->count; i++)
 		values[i] = (struct postgres_value){
-			v->of[i], v->of[i].at == NULL ? PG_NULL : PG_TEXT };
+			v->of[i], v->of[i].at == NULL ? PG_NULL : PG_TEXT
+		};
 	r = postgres_query(e->services->pg, deadline_ms, e->endpoint->sql,
 			   values, v->count, &rows);
 	if (r != R_OK)

@@ -22,8 +22,8 @@ hex_digit(char c)
 	return (-1);
 }
 
-/* Percent-decode; false when it is malformed.  Plain text is not copied. */
-static bool
+/* Percent-decode; R_INVALID when it is malformed.  Plain text is not copied. */
+static enum result
 decode(struct bytes raw, bool plus_is_space, struct arena *arena,
        struct bytes *out)
 {
@@ -34,10 +34,10 @@ decode(struct bytes raw, bool plus_is_space, struct arena *arena,
 	if (bytes_find(raw, '%') < 0 &&
 	    (!plus_is_space || bytes_find(raw, '+') < 0)) {
 		*out = raw;
-		return (true);
+		return (R_OK);
 	}
 	if ((to = arena_alloc(arena, raw.len + 1)) == NULL)
-		return (false);
+		return (R_NO_MEMORY);
 	for (i = 0; i < raw.len; i++) {
 		if (raw.at[i] == '+' && plus_is_space) {
 			to[n++] = ' ';
@@ -47,13 +47,13 @@ decode(struct bytes raw, bool plus_is_space, struct arena *arena,
 			if (i + 2 >= raw.len ||
 			    (high = hex_digit(raw.at[i + 1])) < 0 ||
 			    (low = hex_digit(raw.at[i + 2])) < 0)
-				return (false);
+				return (R_INVALID);
 			to[n++] = (char)(high * 16 + low);
 			i += 2;
 		}
 	}
 	*out = (struct bytes){ to, n };
-	return (true);
+	return (R_OK);
 }
 
 static size_t
@@ -88,12 +88,13 @@ is_number(struct bytes text, double *value)
 	char copy[64];
 	char *end;
 
-	if (text.len == 0 || text.len >= sizeof(copy))
+	if (text.len == 0 || text.len >= sizeof(copy) ||
+	    json_check(text) != R_OK)
 		return (false);
 	memcpy(copy, text.at, text.len);
 	copy[text.len] = '\0';
 	if (strspn(copy, "0123456789+-.eE") != text.len)
-		return (false);
+		return (false); /* not a number, or in white space */
 	errno = 0;
 	*value = strtod(copy, &end);
 	return (end == copy + text.len && errno == 0 && isfinite(*value));
@@ -110,21 +111,40 @@ is_word_of(struct bytes word, const char *words)
 	return (false);
 }
 
-/* Lower-case UUIDs, plain integers: one spelling each. */
+/* The shortest text that means this number. */
+static void
+add_number(struct buf *to, double number)
+{
+	int digits;
+
+	if (number == 0)
+		number = 0; /* not -0 */
+	for (digits = 1; digits <= 17; digits++) {
+		buf_clear(to);
+		buf_printf(to, "%.*g", digits, number);
+		if (buf_error(to) != R_OK || strtod(to->at, NULL) == number)
+			return;
+	}
+}
+
+/* Lower-case UUIDs, plain numbers: one spelling each. */
 static bool
 canonical(struct arena *arena, struct bytes *value, enum param_kind kind,
-	  int64_t number)
+	  int64_t whole, double number)
 {
 	struct buf text = { 0 };
 	size_t i;
 
 	if (kind == PARAM_INT) {
-		buf_int(&text, number);
+		buf_int(&text, whole);
+	} else if (kind == PARAM_NUMBER) {
+		add_number(&text, number);
 	} else {
 		for (i = 0; i < value->len; i++)
-			buf_char(&text, value->at[i] >= 'A' && value->at[i] <= 'F'
-						? (char)(value->at[i] + 32)
-						: value->at[i]);
+			buf_char(&text,
+				 value->at[i] >= 'A' && value->at[i] <= 'F'
+					 ? (char)(value->at[i] + 32)
+					 : value->at[i]);
 	}
 	if (buf_error(&text) == R_OK)
 		*value = arena_copy(arena, buf_bytes(&text));
@@ -134,12 +154,20 @@ canonical(struct arena *arena, struct bytes *value, enum param_kind kind,
 	return (value->at != NULL);
 }
 
+/* A body is no part of a key, and its numbers may have more digits than a double. */
+static bool
+has_spellings(const struct param *p)
+{
+	return (p->kind == PARAM_INT || p->kind == PARAM_UUID ||
+		(p->kind == PARAM_NUMBER && p->in != IN_BODY));
+}
+
 /* Check one value and make it canonical. */
 static enum result
 check(const struct served *e, const struct param *p, struct arena *arena,
       struct bytes *value, struct buf *problem)
 {
-	double most = p->max > 0 ? p->max : TEXT_MAX, number;
+	double most = p->max > 0 ? p->max : TEXT_MAX, number = 0;
 	double least = p->max > 0 ? p->min : 1;
 	struct buf accepted = { 0 };
 	bool right = true;
@@ -175,7 +203,8 @@ check(const struct served *e, const struct param *p, struct arena *arena,
 		buf_str(&accepted, "a UUID");
 		break;
 	case PARAM_OBJECT:
-		right = value->len > 0 && value->at[0] == '{';
+		right = json_check(*value) == R_OK &&
+			json_kind_of(*value) == JSON_OBJECT;
 		buf_str(&accepted, "a JSON object");
 		break;
 	}
@@ -190,10 +219,10 @@ check(const struct served *e, const struct param *p, struct arena *arena,
 	buf_fini(&accepted);
 	if (!right)
 		return (R_INVALID);
-	if ((p->kind == PARAM_INT || p->kind == PARAM_UUID) &&
-	    !canonical(arena, value, p->kind, whole))
-		return (R_NO_MEMORY);
-	return (R_OK);
+	if (!has_spellings(p) ||
+	    canonical(arena, value, p->kind, whole, number))
+		return (R_OK);
+	return (R_NO_MEMORY);
 }
 
 static const struct param *
@@ -252,11 +281,11 @@ take_query(const struct served *e, const struct request *rq,
 		     bytes_equal(pair, bytes_of(e->endpoint->when))))
 			continue;
 		raw = bytes_cut(&pair, '=');
-		if (!decode(raw, true, arena, &name) ||
-		    !decode(pair, true, arena, &value)) {
+		if ((r = decode(raw, true, arena, &name)) != R_OK ||
+		    (r = decode(pair, true, arena, &value)) != R_OK) {
 			refuse(e, "malformed percent-encoding in parameter",
 			       raw, IN_QUERY, problem);
-			return (R_INVALID);
+			return (r);
 		}
 		if ((p = find(e, name, IN_QUERY, &at)) == NULL) {
 			refuse(e, "unknown parameter", name, IN_QUERY, problem);
@@ -274,8 +303,8 @@ take_query(const struct served *e, const struct request *rq,
 }
 
 static enum result
-take_path(const struct served *e, const struct request *rq,
-	  struct arena *arena, struct values *v, struct buf *problem)
+take_path(const struct served *e, const struct request *rq, struct arena *arena,
+	  struct values *v, struct buf *problem)
 {
 	struct bytes route = e->path, path = rq->path, part, raw, name, value;
 	const struct param *p;
@@ -290,10 +319,10 @@ take_path(const struct served *e, const struct request *rq,
 		name = (struct bytes){ part.at + 1, part.len - 2 };
 		if ((p = find(e, name, IN_PATH, &at)) == NULL)
 			return (R_INTERNAL);
-		if (!decode(raw, false, arena, &value)) {
+		if ((r = decode(raw, false, arena, &value)) != R_OK) {
 			buf_printf(problem, "%s: malformed percent-encoding",
 				   p->name);
-			return (R_INVALID);
+			return (r);
 		}
 		if ((r = check(e, p, arena, &value, problem)) != R_OK)
 			return (r);
@@ -311,6 +340,10 @@ complete(const struct served *e, enum param_in in, struct values *v,
 	unsigned i;
 
 	for (i = 0; i < e->n_params; i++) {
+		/* In a key, empty and absent look the same. */
+		if (in == IN_QUERY && p[i].in == in && p[i].optional &&
+		    v->of[i + 1].len == 0)
+			v->of[i + 1].at = NULL;
 		if (p[i].in != in || v->of[i + 1].at != NULL)
 			continue;
 		if (p[i].otherwise != NULL) {
@@ -340,6 +373,12 @@ params_from_url(const struct served *e, const struct request *rq,
 	return (complete(e, IN_QUERY, v, problem));
 }
 
+static bool
+is_optional(const struct param *p)
+{
+	return (p->optional || p->otherwise != NULL);
+}
+
 /* The text of a JSON value, as the parameter wants it. */
 static enum result
 take_member(const struct param *p, struct bytes raw, struct arena *arena,
@@ -353,9 +392,9 @@ take_member(const struct param *p, struct bytes raw, struct arena *arena,
 
 	if (wants_string != is_string) {
 		buf_printf(problem, "%s: expected %s", p->name,
-			   wants_string		       ? "a string"
+			   wants_string		     ? "a string"
 			   : p->kind == PARAM_OBJECT ? "a JSON object"
-						       : "a number");
+						     : "a number");
 		return (R_INVALID);
 	}
 	*value = raw;
@@ -372,8 +411,8 @@ take_member(const struct param *p, struct bytes raw, struct arena *arena,
 }
 
 enum result
-params_from_body(const struct served *e, struct bytes body,
-		 struct arena *arena, struct values *v, struct buf *problem)
+params_from_body(const struct served *e, struct bytes body, struct arena *arena,
+		 struct values *v, struct buf *problem)
 {
 	struct bytes rest, name, raw, value;
 	struct buf text = { 0 };
@@ -399,7 +438,7 @@ params_from_body(const struct served *e, struct bytes body,
 		} else if (v->of[at].at != NULL) {
 			buf_printf(problem, "%s: given twice", p->name);
 			r = R_INVALID;
-		} else if (p->optional && bytes_equal(raw, BYTES("null"))) {
+		} else if (is_optional(p) && bytes_equal(raw, BYTES("null"))) {
 			continue;
 		} else if ((r = take_member(p, raw, arena, &value, problem)) ==
 				   R_OK &&

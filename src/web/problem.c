@@ -5,18 +5,12 @@ static const struct {
 	int status;
 	const char *title;
 } titles[] = {
-	{ 400, "Bad Request" },
-	{ 401, "Unauthorized" },
-	{ 403, "Forbidden" },
-	{ 404, "Not Found" },
-	{ 405, "Method Not Allowed" },
-	{ 409, "Conflict" },
-	{ 413, "Content Too Large" },
-	{ 415, "Unsupported Media Type" },
-	{ 429, "Too Many Requests" },
-	{ 500, "Internal Server Error" },
-	{ 502, "Bad Gateway" },
-	{ 503, "Service Unavailable" },
+	{ 400, "Bad Request" },	       { 401, "Unauthorized" },
+	{ 403, "Forbidden" },	       { 404, "Not Found" },
+	{ 405, "Method Not Allowed" }, { 409, "Conflict" },
+	{ 413, "Content Too Large" },  { 415, "Unsupported Media Type" },
+	{ 429, "Too Many Requests" },  { 500, "Internal Server Error" },
+	{ 502, "Bad Gateway" },	       { 503, "Service Unavailable" },
 	{ 504, "Gateway Timeout" },
 };
 
@@ -70,7 +64,8 @@ problem_status_of_run(enum result r)
 void
 problem_write(const struct problem *p, struct buf *head, struct buf *body)
 {
-	buf_printf(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d",
+	buf_printf(body,
+		   "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d",
 		   problem_title(p->status), p->status);
 	if (p->detail != NULL) {
 		buf_str(body, ",\"detail\":");
@@ -86,9 +81,11 @@ problem_write(const struct problem *p, struct buf *head, struct buf *body)
 		   p->status, problem_title(p->status), body->len);
 	if (p->retry_ms > 0)
 		buf_printf(head, "Retry-After: %lld\r\n",
-			   (long long)((p->retry_ms + 999) / 1000));
+			   (long long)(p->retry_ms / 1000 +
+				       (p->retry_ms % 1000 > 0)));
 	if (p->status == 401)
-		buf_str(head, "WWW-Authenticate: Bearer realm=\"warmfront\"\r\n");
+		buf_str(head,
+			"WWW-Authenticate: Bearer realm=\"warmfront\"\r\n");
 	if (p->allow.len > 0) {
 		buf_str(head, "Allow: ");
 		buf_add(head, p->allow);

@@ -103,6 +103,21 @@ static const struct bytes tiers[] = {
 	[CACHE_ORIGIN] = { "origin", 6 },
 };
 
+/* From one time to another, as far as an integer of RFC 9651 (15 digits) goes. */
+#define FAR_MS DAYS(365 * 1000)
+
+static int64_t
+between(int64_t from_ms, int64_t to_ms)
+{
+	int64_t ms;
+
+	if (__builtin_sub_overflow(to_ms, from_ms, &ms))
+		ms = to_ms > from_ms ? FAR_MS : -FAR_MS;
+	if (ms > FAR_MS)
+		ms = FAR_MS;
+	return (ms < -FAR_MS ? -FAR_MS : ms);
+}
+
 /* Whole seconds of `ms`, rounded down. */
 static int64_t
 seconds(int64_t ms)
@@ -178,7 +193,8 @@ response_from_cache(const struct request *rq, const struct cache_answer *a,
 	const struct entry *e = a->entry;
 	struct bytes etag = bytes_of(e->etag);
 	int64_t now = clock_wall_ms();
-	int64_t left_ms = e->life.fresh_until_ms - now;
+	int64_t left_ms = between(now, e->life.fresh_until_ms);
+	int64_t age_ms = between(e->life.loaded_at_ms, now);
 	bool unchanged = rq->if_none_match.len > 0 &&
 			 response_matches(rq->if_none_match, etag);
 	bool gzip = e->gzip.len > 0 && rq->accept_encoding.len > 0 &&
@@ -202,9 +218,7 @@ response_from_cache(const struct request *rq, const struct cache_answer *a,
 	ADD(&h, "Vary: Accept-Encoding\r\n");
 	add_cache_control(&h, a, p, audience, left_ms);
 	ADD(&h, "Age: ");
-	add_int(&h, now > e->life.loaded_at_ms
-			    ? (now - e->life.loaded_at_ms) / 1000
-			    : 0);
+	add_int(&h, age_ms > 0 ? age_ms / 1000 : 0);
 	ADD(&h, "\r\n");
 	add_cache_status(&h, a, left_ms);
 	ADD(&h, "\r\n");

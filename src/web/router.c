@@ -30,8 +30,9 @@ router_new(const struct endpoint *const *families, unsigned n_families,
 	}
 	for (i = 0; i < n_families; i++)
 		for (e = families[i]; e->route != NULL; e++) {
-			result = endpoint_serve(
-				e, services, &r->served[r->count++], problem);
+			result = endpoint_serve(e, services,
+						&r->served[r->count++],
+						problem);
 			if (result != R_OK) {
 				free(r);
 				return (result);
@@ -55,11 +56,14 @@ path_matches(struct bytes route, struct bytes path)
 
 	if (bytes_find(route, '{') < 0)
 		return (bytes_equal(route, path));
+	if (bytes_ends(path, BYTES("/")))
+		return (false); /* an empty last part */
 	while (route.len > 0 && path.len > 0) {
 		want = bytes_cut(&route, '/');
 		have = bytes_cut(&path, '/');
-		if (want.len > 0 && want.at[0] == '{' ? have.len == 0
-						      : !bytes_equal(want, have))
+		if (want.len > 0 && want.at[0] == '{'
+			    ? have.len == 0
+			    : !bytes_equal(want, have))
 			return (false);
 	}
 	return (route.len == 0 && path.len == 0);
@@ -75,37 +79,47 @@ query_has(struct bytes query, struct bytes pair)
 	return (false);
 }
 
-static void
-add_allowed(struct buf *allow, enum method method)
+static bool
+is_for(const struct served *s, const struct request *rq)
 {
-	if (allow->len > 0)
-		buf_str(allow, ", ");
-	buf_str(allow, method_name(method));
-	if (method == METHOD_GET)
-		buf_str(allow, ", HEAD");
+	const char *when = s->endpoint->when;
+
+	return (path_matches(s->path, rq->path) &&
+		(when == NULL || query_has(rq->query, bytes_of(when))));
+}
+
+static void
+list_allowed(bool const there[static METHOD_OTHER], struct buf *allow)
+{
+	enum method m;
+
+	for (m = METHOD_GET; m < METHOD_OTHER; m++) {
+		if (!there[m])
+			continue;
+		if (allow->len > 0)
+			buf_str(allow, ", ");
+		buf_str(allow, method_name(m));
+	}
 }
 
 enum result
 router_match(const struct router *r, const struct request *rq,
 	     const struct served **out, struct buf *allow)
 {
-	enum method wanted =
-		rq->method == METHOD_HEAD ? METHOD_GET : rq->method;
+	enum method wanted = rq->method == METHOD_HEAD ? METHOD_GET
+						       : rq->method;
 	const struct served *s, *best = NULL;
-	enum method allowed = METHOD_OTHER;
-	bool found = false;
+	bool there[METHOD_OTHER] = { false }, found = false;
 	unsigned i;
 
 	for (i = 0; i < r->count; i++) {
 		s = &r->served[i];
-		if (!path_matches(s->path, rq->path))
+		if (!is_for(s, rq))
 			continue;
-		found = true;
-		if (s->method != wanted)
-			continue;
-		if (s->endpoint->when == NULL)
-			best = best == NULL ? s : best;
-		else if (query_has(rq->query, bytes_of(s->endpoint->when)))
+		found = there[s->method] = true;
+		if (s->method == wanted &&
+		    (best == NULL || (best->endpoint->when == NULL &&
+				      s->endpoint->when != NULL)))
 			best = s;
 	}
 	if (best != NULL) {
@@ -114,12 +128,8 @@ router_match(const struct router *r, const struct request *rq,
 	}
 	if (!found)
 		return (R_NOT_FOUND);
-	for (i = 0; i < r->count; i++) {
-		s = &r->served[i];
-		/* Several endpoints may share a path and a method. */
-		if (s->method != allowed && path_matches(s->path, rq->path))
-			add_allowed(allow, allowed = s->method);
-	}
+	there[METHOD_HEAD] = there[METHOD_GET];
+	list_allowed(there, allow);
 	return (R_INVALID);
 }
 
