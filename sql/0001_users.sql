@@ -22,6 +22,10 @@ CREATE TABLE users (
 	CONSTRAINT users_profile_object CHECK (jsonb_typeof(profile) = 'object'),
 	CONSTRAINT users_preferences_object CHECK (jsonb_typeof(preferences) = 'object'),
 	CONSTRAINT users_subscription_object CHECK (jsonb_typeof(subscription) = 'object'),
+	-- One member after the other adds up.
+	CONSTRAINT users_profile_length CHECK (pg_column_size(profile) <= 65536),
+	CONSTRAINT users_preferences_length CHECK (pg_column_size(preferences) <= 65536),
+	CONSTRAINT users_subscription_length CHECK (pg_column_size(subscription) <= 65536),
 	CONSTRAINT users_credits_number CHECK (credits <> 'NaN')
 );
 
@@ -52,3 +56,28 @@ CREATE INDEX api_keys_user_id_idx ON api_keys (user_id);
 
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
+
+-- `target` with the members of `patch` put in, member by member at every depth; a
+-- null takes its member out (RFC 7396).
+CREATE FUNCTION json_merge_patch(target jsonb, patch jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path FROM CURRENT AS $$
+DECLARE
+	name text;
+	value jsonb;
+BEGIN
+	IF jsonb_typeof(patch) <> 'object' THEN
+		RETURN patch;
+	END IF;
+	IF target IS NULL OR jsonb_typeof(target) <> 'object' THEN
+		target := '{}';
+	END IF;
+	FOR name, value IN SELECT * FROM jsonb_each(patch) LOOP
+		IF value = 'null' THEN
+			target := target - name;
+		ELSE
+			target := jsonb_set(target, ARRAY[name],
+					    json_merge_patch(target -> name, value));
+		END IF;
+	END LOOP;
+	RETURN target;
+END $$;

@@ -47,16 +47,3 @@ CREATE TRIGGER api_keys_updated AFTER UPDATE ON api_keys REFERENCING OLD TABLE A
 	FOR EACH STATEMENT EXECUTE FUNCTION api_keys_changed();
 CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys REFERENCING OLD TABLE AS changed
 	FOR EACH STATEMENT EXECUTE FUNCTION api_keys_changed();
-
-CREATE FUNCTION users_role_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-BEGIN
-	PERFORM cache_invalidate(ARRAY(
-		SELECT 'auth:' || k.id FROM api_keys k
-		JOIN before b ON b.id = k.user_id JOIN after a ON a.id = b.id
-		WHERE a.role IS DISTINCT FROM b.role));
-	RETURN NULL;
-END $$;
-CREATE TRIGGER users_role_updated AFTER UPDATE ON users
-	REFERENCING OLD TABLE AS before NEW TABLE AS after
-	FOR EACH STATEMENT EXECUTE FUNCTION users_role_changed();
