@@ -7,6 +7,7 @@
 
 #define POLL_MORE_MS 15 /* a loser looks for the winner's entry after this, */
 #define POLL_MOST_MS 60 /* then after longer and longer */
+#define TELL_MS 1000	/* for Redis to hear of the log */
 
 static void take_lease(void *arg);
 
@@ -122,6 +123,36 @@ poll_lease(void *arg)
 		flight_to_loader(f, take_lease);
 }
 
+/* What PostgreSQL had goes to Redis, which refuses it if it is outdated. */
+static enum result
+put_in_redis(struct tiers *t, const struct entry *e)
+{
+	if (!redis_tier_is_usable(t->redis) ||
+	    policy_judge(&e->life, clock_wall_ms()) == FORGET)
+		return (R_OK);
+	return (redis_tier_put(t->redis, e));
+}
+
+/* Found in PostgreSQL: answer, and fill the tiers above; like found(). */
+static bool
+found_in_postgres(struct flight *f, struct entry *e)
+{
+	struct tiers *t = &f->home->tiers;
+	enum result in_redis = put_in_redis(t, e);
+	bool ends;
+
+	entry_ref(e);
+	ends = found(f, e, CACHE_POSTGRES);
+	/* A Redis that has lost everything takes nothing before it has heard
+	 * of the log; by now nobody waits for that. */
+	if (in_redis == R_UNAVAILABLE &&
+	    invalidation_catch_up(t->invalidation,
+				  clock_monotonic_ms() + TELL_MS) == R_OK)
+		(void)!put_in_redis(t, e);
+	entry_unref(e);
+	return (ends);
+}
+
 static void
 take_lease(void *arg)
 {
@@ -142,16 +173,11 @@ take_lease(void *arg)
 	}
 	/* The winner before us stored its entry before it gave the lease back. */
 	if (postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e) ==
-	    R_OK) {
-		/* Redis refuses it if it is outdated. */
-		if (redis_tier_is_usable(t->redis) &&
-		    policy_judge(&e->life, clock_wall_ms()) != FORGET)
-			(void)!redis_tier_put(t->redis, e);
-		if (found(f, e, CACHE_POSTGRES)) {
-			lease_give(t->leases, &f->lease);
-			flight_land(f, R_OK, 0);
-			return;
-		}
+		    R_OK &&
+	    found_in_postgres(f, e)) {
+		lease_give(t->leases, &f->lease);
+		flight_land(f, R_OK, 0);
+		return;
 	}
 	flight_load(f);
 }
