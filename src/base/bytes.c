@@ -187,6 +187,21 @@ bytes_is_utf8(struct bytes b)
 	return (true);
 }
 
+bool
+bytes_is_uuid(struct bytes b)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+	bool dash;
+
+	for (size_t i = 0; i < b.len; i++) {
+		dash = i == 8 || i == 13 || i == 18 || i == 23;
+		if (dash ? b.at[i] != '-'
+			 : memchr(digits, b.at[i], sizeof(digits) - 1) == NULL)
+			return (false);
+	}
+	return (b.len == 36);
+}
+
 uint64_t
 bytes_hash(struct bytes b)
 {

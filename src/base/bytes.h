@@ -47,6 +47,9 @@ bool bytes_to_int64(struct bytes b, int64_t *value);
 
 bool bytes_is_utf8(struct bytes b); /* RFC 3629; no surrogates, no NUL */
 
+/* 36 characters, digits of either case (RFC 9562). */
+bool bytes_is_uuid(struct bytes b);
+
 /* The length of the UTF-8 character that `b` begins with (RFC 3629; a NUL is
  * one); 0 when it begins with none. */
 size_t bytes_utf8_length(struct bytes b);

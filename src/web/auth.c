@@ -34,8 +34,8 @@ load(void *context, struct cache_load *l)
 	const struct auth *a = context;
 	struct postgres_value id = { l->arguments, PG_TEXT };
 	struct postgres_rows *rows;
-	enum result r = postgres_query(a->pg, l->deadline_ms, sql, &id, 1,
-				       &rows);
+	enum result r =
+		postgres_query(a->pg, l->deadline_ms, sql, &id, 1, &rows);
 
 	if (r != R_OK)
 		return (r);
@@ -78,8 +78,7 @@ credentials(const struct request *rq)
 }
 
 enum result
-auth_claim(const struct auth *a, const struct request *rq,
-	   struct claim *claim)
+auth_claim(const struct auth *a, const struct request *rq, struct claim *claim)
 {
 	struct bytes text = credentials(rq), id, secret;
 
@@ -122,7 +121,7 @@ auth_verify(const struct claim *claim, const struct entry *e,
 		   hash);
 	if (!bytes_equal_constant_time(bytes_of(hash),
 				       text_of(e, BYTES("hash"))) ||
-	    user.len != sizeof(who->user_id) - 1)
+	    !bytes_is_uuid(user))
 		return (R_FORBIDDEN);
 	memcpy(who->user_id, user.at, user.len);
 	who->user_id[user.len] = '\0';

@@ -2,13 +2,7 @@
 #include "params.h"
 
 #include "../base/json.h"
-
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define TEXT_MAX 200 /* characters, when a table gives no other */
+#include "param_value.h"
 
 static int
 hex_digit(char c)
@@ -54,175 +48,6 @@ decode(struct bytes raw, bool plus_is_space, struct arena *arena,
 	}
 	*out = (struct bytes){ to, n };
 	return (R_OK);
-}
-
-static size_t
-characters(struct bytes text)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < text.len; i++)
-		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
-	return (n);
-}
-
-static bool
-is_uuid(struct bytes text)
-{
-	size_t i;
-
-	if (text.len != 36)
-		return (false);
-	for (i = 0; i < text.len; i++)
-		if (i == 8 || i == 13 || i == 18 || i == 23
-			    ? text.at[i] != '-'
-			    : hex_digit(text.at[i]) < 0)
-			return (false);
-	return (true);
-}
-
-/* A JSON number (RFC 8259), so that what PostgreSQL sees has no surprises. */
-static bool
-is_number(struct bytes text, double *value)
-{
-	char copy[64];
-	char *end;
-
-	if (text.len == 0 || text.len >= sizeof(copy) ||
-	    json_check(text) != R_OK)
-		return (false);
-	memcpy(copy, text.at, text.len);
-	copy[text.len] = '\0';
-	if (strspn(copy, "0123456789+-.eE") != text.len)
-		return (false); /* not a number, or in white space */
-	errno = 0;
-	*value = strtod(copy, &end);
-	return (end == copy + text.len && errno == 0 && isfinite(*value));
-}
-
-static bool
-is_word_of(struct bytes word, const char *words)
-{
-	struct bytes rest = bytes_of(words);
-
-	while (rest.len > 0)
-		if (bytes_equal(bytes_cut(&rest, ' '), word))
-			return (true);
-	return (false);
-}
-
-/* The shortest text that means this number. */
-static void
-add_number(struct buf *to, double number)
-{
-	int digits;
-
-	if (number == 0)
-		number = 0; /* not -0 */
-	for (digits = 1; digits <= 17; digits++) {
-		buf_clear(to);
-		buf_printf(to, "%.*g", digits, number);
-		if (buf_error(to) != R_OK || strtod(to->at, NULL) == number)
-			return;
-	}
-}
-
-/* Lower-case UUIDs, plain numbers: one spelling each. */
-static bool
-canonical(struct arena *arena, struct bytes *value, enum param_kind kind,
-	  int64_t whole, double number)
-{
-	struct buf text = { 0 };
-	size_t i;
-
-	if (kind == PARAM_INT) {
-		buf_int(&text, whole);
-	} else if (kind == PARAM_NUMBER) {
-		add_number(&text, number);
-	} else {
-		for (i = 0; i < value->len; i++)
-			buf_char(&text,
-				 value->at[i] >= 'A' && value->at[i] <= 'F'
-					 ? (char)(value->at[i] + 32)
-					 : value->at[i]);
-	}
-	if (buf_error(&text) == R_OK)
-		*value = arena_copy(arena, buf_bytes(&text));
-	else
-		value->at = NULL;
-	buf_fini(&text);
-	return (value->at != NULL);
-}
-
-/* A body is no part of a key, and its numbers may have more digits than a double. */
-static bool
-has_spellings(const struct param *p)
-{
-	return (p->kind == PARAM_INT || p->kind == PARAM_UUID ||
-		(p->kind == PARAM_NUMBER && p->in != IN_BODY));
-}
-
-/* Check one value and make it canonical. */
-static enum result
-check(const struct served *e, const struct param *p, struct arena *arena,
-      struct bytes *value, struct buf *problem)
-{
-	double most = p->max > 0 ? p->max : TEXT_MAX, number = 0;
-	double least = p->max > 0 ? p->min : 1;
-	struct buf accepted = { 0 };
-	bool right = true;
-	int64_t whole = 0;
-
-	switch (p->kind) {
-	case PARAM_TEXT:
-		right = (double)characters(*value) >= least &&
-			(double)characters(*value) <= most;
-		buf_printf(&accepted, "%.0f to %.0f characters", least, most);
-		break;
-	case PARAM_WORD:
-		if (p->accepts != NULL) {
-			right = p->accepts(e->services, *value, &accepted);
-		} else {
-			right = is_word_of(*value, p->of);
-			buf_printf(&accepted, "one of: %s", p->of);
-		}
-		break;
-	case PARAM_INT:
-		right = bytes_to_int64(*value, &whole) &&
-			(double)whole >= p->min && (double)whole <= p->max;
-		buf_printf(&accepted, "a whole number from %.0f to %.0f",
-			   p->min, p->max);
-		break;
-	case PARAM_NUMBER:
-		right = is_number(*value, &number) && number >= p->min &&
-			number <= p->max;
-		buf_printf(&accepted, "a number from %g to %g", p->min, p->max);
-		break;
-	case PARAM_UUID:
-		right = is_uuid(*value);
-		buf_str(&accepted, "a UUID");
-		break;
-	case PARAM_OBJECT:
-		right = json_check(*value) == R_OK &&
-			json_kind_of(*value) == JSON_OBJECT;
-		buf_str(&accepted, "a JSON object");
-		break;
-	}
-	if (right && p->kind != PARAM_OBJECT && !bytes_is_utf8(*value)) {
-		right = false;
-		buf_clear(&accepted);
-		buf_str(&accepted, "UTF-8 text without NUL");
-	}
-	if (!right)
-		buf_printf(problem, "%s: expected %.*s", p->name,
-			   BYTES_ARG(buf_bytes(&accepted)));
-	buf_fini(&accepted);
-	if (!right)
-		return (R_INVALID);
-	if (!has_spellings(p) ||
-	    canonical(arena, value, p->kind, whole, number))
-		return (R_OK);
-	return (R_NO_MEMORY);
 }
 
 static const struct param *
@@ -295,7 +120,8 @@ take_query(const struct served *e, const struct request *rq,
 			buf_printf(problem, "%s: given twice", p->name);
 			return (R_INVALID);
 		}
-		if ((r = check(e, p, arena, &value, problem)) != R_OK)
+		if ((r = param_value_check(p, e->services, arena, &value,
+					   problem)) != R_OK)
 			return (r);
 		v->of[at] = value;
 	}
@@ -324,7 +150,8 @@ take_path(const struct served *e, const struct request *rq, struct arena *arena,
 				   p->name);
 			return (r);
 		}
-		if ((r = check(e, p, arena, &value, problem)) != R_OK)
+		if ((r = param_value_check(p, e->services, arena, &value,
+					   problem)) != R_OK)
 			return (r);
 		v->of[at] = value;
 	}
@@ -442,7 +269,8 @@ params_from_body(const struct served *e, struct bytes body, struct arena *arena,
 			continue;
 		} else if ((r = take_member(p, raw, arena, &value, problem)) ==
 				   R_OK &&
-			   (r = check(e, p, arena, &value, problem)) == R_OK) {
+			   (r = param_value_check(p, e->services, arena, &value,
+						  problem)) == R_OK) {
 			v->of[at] = value;
 		}
 	}

@@ -13,7 +13,8 @@
  */
 
 /* From the query and the path.  Values that needed decoding are in `arena`. */
-MUST_USE enum result params_from_url(const struct served *e, const struct request *rq,
+MUST_USE enum result params_from_url(const struct served *e,
+				     const struct request *rq,
 				     struct arena *arena, struct values *v,
 				     struct buf *problem);
 

@@ -98,6 +98,23 @@ START_TEST(whole_numbers_are_read_exactly)
 }
 END_TEST
 
+START_TEST(uuid_is_36_digits_and_dashes)
+{
+	ck_assert(bytes_is_uuid(BYTES("0123abcd-4567-89AB-cdef-0123456789aF")));
+	ck_assert(!bytes_is_uuid(BYTES("0123abcd-4567-89AB-cdef-0123456789a")));
+	ck_assert(
+		!bytes_is_uuid(BYTES("0123abcd-4567-89AB-cdef-0123456789aF0")));
+	ck_assert(
+		!bytes_is_uuid(BYTES("0123abcd04567-89AB-cdef-0123456789aF")));
+	ck_assert(
+		!bytes_is_uuid(BYTES("0123abcg-4567-89AB-cdef-0123456789aF")));
+	ck_assert(
+		!bytes_is_uuid(BYTES("0123abc\0-4567-89AB-cdef-0123456789aF")));
+	ck_assert(!bytes_is_uuid(BYTES("")));
+	ck_assert(!bytes_is_uuid(BYTES_NONE));
+}
+END_TEST
+
 START_TEST(only_well_formed_utf8_is_accepted)
 {
 	static const struct bytes good[] = {
@@ -166,6 +183,7 @@ suite_bytes(void)
 	tcase_add_test(t, cut_takes_parts_one_after_another);
 	tcase_add_test(t, front_and_edges_are_dropped);
 	tcase_add_test(t, whole_numbers_are_read_exactly);
+	tcase_add_test(t, uuid_is_36_digits_and_dashes);
 	tcase_add_test(t, only_well_formed_utf8_is_accepted);
 	tcase_add_test(t, hashes_are_those_of_xxh3);
 	suite_add_tcase(s, t);

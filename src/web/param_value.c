@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "param_value.h"
+
+#include "../base/json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 200 /* characters, when a table gives no other */
+
+static size_t
+characters(struct bytes text)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < text.len; i++)
+		n += ((unsigned char)text.at[i] & 0xc0) != 0x80;
+	return (n);
+}
+
+static double
+least_characters(const struct param *p)
+{
+	return (p->max > 0 ? p->min : 1);
+}
+
+static double
+most_characters(const struct param *p)
+{
+	return (p->max > 0 ? p->max : TEXT_MAX);
+}
+
+static bool
+is_text(const struct param *p, struct bytes value)
+{
+	double n = (double)characters(value);
+
+	return (n >= least_characters(p) && n <= most_characters(p));
+}
+
+/* A JSON number (RFC 8259), so that what PostgreSQL sees has no surprises. */
+static bool
+is_number(struct bytes text, double *value)
+{
+	char copy[64];
+	char *end;
+
+	if (text.len == 0 || text.len >= sizeof(copy) ||
+	    json_check(text) != R_OK)
+		return (false);
+	memcpy(copy, text.at, text.len);
+	copy[text.len] = '\0';
+	if (strspn(copy, "0123456789+-.eE") != text.len)
+		return (false); /* not a number, or in white space */
+	errno = 0;
+	*value = strtod(copy, &end);
+	return (end == copy + text.len && errno == 0 && isfinite(*value));
+}
+
+static bool
+is_word_of(struct bytes word, const char *words)
+{
+	struct bytes rest = bytes_of(words);
+
+	while (rest.len > 0)
+		if (bytes_equal(bytes_cut(&rest, ' '), word))
+			return (true);
+	return (false);
+}
+
+/* A value, and what it means where that is a number. */
+struct meant {
+	struct bytes text;
+	int64_t whole;
+	double number;
+};
+
+/* Is it of the right kind?  If not, `accepted` gets what would be. */
+static bool
+is_right(const struct param *p, const struct services *s, struct meant *m,
+	 struct buf *accepted)
+{
+	bool right = false;
+
+	switch (p->kind) {
+	case PARAM_TEXT:
+		if (!(right = is_text(p, m->text)))
+			buf_printf(accepted, "%.0f to %.0f characters",
+				   least_characters(p), most_characters(p));
+		break;
+	case PARAM_WORD:
+		if (p->accepts != NULL)
+			right = p->accepts(s, m->text, accepted);
+		else if (!(right = is_word_of(m->text, p->of)))
+			buf_printf(accepted, "one of: %s", p->of);
+		break;
+	case PARAM_INT:
+		right = bytes_to_int64(m->text, &m->whole) &&
+			(double)m->whole >= p->min &&
+			(double)m->whole <= p->max;
+		if (!right)
+			buf_printf(accepted, "a whole number from %.0f to %.0f",
+				   p->min, p->max);
+		break;
+	case PARAM_NUMBER:
+		right = is_number(m->text, &m->number) && m->number >= p->min &&
+			m->number <= p->max;
+		if (!right)
+			buf_printf(accepted, "a number from %g to %g", p->min,
+				   p->max);
+		break;
+	case PARAM_UUID:
+		if (!(right = bytes_is_uuid(m->text)))
+			buf_str(accepted, "a UUID");
+		break;
+	case PARAM_OBJECT:
+		right = json_check(m->text) == R_OK &&
+			json_kind_of(m->text) == JSON_OBJECT;
+		if (!right)
+			buf_str(accepted, "a JSON object");
+		break;
+	}
+	if (right && !bytes_is_utf8(m->text)) {
+		right = false;
+		buf_clear(accepted);
+		buf_str(accepted, "UTF-8 text without NUL");
+	}
+	return (right);
+}
+
+/* The shortest text that means this number. */
+static void
+add_number(struct buf *to, double number)
+{
+	int digits;
+
+	if (number == 0)
+		number = 0; /* not -0 */
+	for (digits = 1; digits <= 17; digits++) {
+		buf_clear(to);
+		buf_printf(to, "%.*g", digits, number);
+		if (buf_error(to) != R_OK || strtod(to->at, NULL) == number)
+			return;
+	}
+}
+
+static void
+add_lower(struct buf *to, struct bytes uuid)
+{
+	size_t i;
+
+	for (i = 0; i < uuid.len; i++)
+		buf_char(to, uuid.at[i] >= 'A' && uuid.at[i] <= 'F'
+				     ? (char)(uuid.at[i] + 32)
+				     : uuid.at[i]);
+}
+
+/* A body is no part of a key, and its numbers may have more digits than a double. */
+static bool
+has_spellings(const struct param *p)
+{
+	return (p->kind == PARAM_INT || p->kind == PARAM_UUID ||
+		(p->kind == PARAM_NUMBER && p->in != IN_BODY));
+}
+
+enum result
+param_value_check(const struct param *p, const struct services *s,
+		  struct arena *arena, struct bytes *value, struct buf *problem)
+{
+	struct meant m = { .text = *value };
+	struct buf text = { 0 };
+	struct bytes copy;
+	enum result r;
+
+	if (!is_right(p, s, &m, &text)) {
+		buf_printf(problem, "%s: expected %.*s", p->name,
+			   BYTES_ARG(buf_bytes(&text)));
+		buf_fini(&text);
+		return (R_INVALID);
+	}
+	if (!has_spellings(p))
+		return (R_OK);
+	buf_clear(&text);
+	if (p->kind == PARAM_INT)
+		buf_int(&text, m.whole);
+	else if (p->kind == PARAM_NUMBER)
+		add_number(&text, m.number);
+	else
+		add_lower(&text, m.text);
+	if ((r = buf_error(&text)) == R_OK) {
+		copy = arena_copy(arena, buf_bytes(&text));
+		if (copy.at != NULL)
+			*value = copy;
+		else
+			r = R_NO_MEMORY;
+	}
+	buf_fini(&text);
+	return (r);
+}
