@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "postgres.h"
 
-#include "postgres_link.h"
+#include "postgres_pool.h"
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
-#include "../base/lock.h"
 #include "../base/log.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,18 +23,11 @@
 #define WARN_EVERY_MS 1000
 
 struct postgres {
+	struct postgres_pool *pool;
+	struct breaker *breaker;
 	char *url, *name;
 	int64_t connect_timeout_ms, statement_timeout_ms;
-	struct breaker *breaker;
-
-	struct lock lock;
-	struct signal freed;
-	struct postgres_link **idle; /* the last one used is on top */
-	unsigned n_idle;
-	unsigned n_open; /* idle, in use, or being connected */
-	unsigned size;
-	bool lost; /* and logged */
-	int64_t warn_after_ms;
+	_Atomic int64_t warn_after_ms;
 };
 
 void
@@ -42,13 +35,8 @@ postgres_free(struct postgres *pg)
 {
 	if (pg == NULL)
 		return;
-	assert(pg->n_open == pg->n_idle);
-	while (pg->n_idle > 0)
-		postgres_link_close(pg->idle[--pg->n_idle]);
+	postgres_pool_free(pg->pool);
 	breaker_free(pg->breaker);
-	signal_fini(&pg->freed);
-	lock_fini(&pg->lock);
-	free(pg->idle);
 	free(pg->name);
 	free(pg->url);
 	free(pg);
@@ -61,9 +49,10 @@ postgres_new(const struct postgres_options *options)
 							BREAKER_FAILURES,
 							BREAKER_PAUSE_MS,
 							BREAKER_PAUSE_MAX_MS };
+	const struct postgres_link_target target = { options->url,
+						     options->name };
 	struct postgres *pg;
 
-	assert(options->pool_size > 0);
 	if (!postgres_link_url_is_valid(options->url)) {
 		/* libpq's words would show the password. */
 		log_error("postgres: the database URL is malformed");
@@ -71,17 +60,14 @@ postgres_new(const struct postgres_options *options)
 	}
 	if ((pg = mem_alloc(sizeof(*pg))) == NULL)
 		return (NULL);
-	lock_init(&pg->lock, LOCK_POSTGRES);
-	signal_init(&pg->freed);
 	pg->connect_timeout_ms = options->connect_timeout_ms;
 	pg->statement_timeout_ms = options->statement_timeout_ms;
-	pg->size = options->pool_size;
 	pg->url = mem_strdup(options->url);
 	pg->name = mem_strdup(options->name);
-	pg->idle =
-		mem_alloc(options->pool_size * sizeof(struct postgres_link *));
+	pg->pool = postgres_pool_new(&target, options->pool_size,
+				     options->connect_timeout_ms);
 	pg->breaker = breaker_new(&breaker);
-	if (pg->url == NULL || pg->name == NULL || pg->idle == NULL ||
+	if (pg->url == NULL || pg->name == NULL || pg->pool == NULL ||
 	    pg->breaker == NULL) {
 		postgres_free(pg);
 		return (NULL);
@@ -101,158 +87,16 @@ earlier(int64_t a, int64_t b)
 	return (a < b ? a : b);
 }
 
-/* One line when the server is lost and one when it is back, not one per call. */
-static void
-note_lost(struct postgres *pg, struct bytes why)
-{
-	bool news;
-
-	lock_take(&pg->lock);
-	news = !pg->lost;
-	pg->lost = true;
-	lock_give(&pg->lock);
-	if (news) {
-		why = bytes_cut(&why, '\n'); /* advice follows */
-		log_warn("postgres: no connection: %.*s", BYTES_ARG(why));
-	}
-}
-
-static void
-note_connected(struct postgres *pg)
-{
-	bool news;
-
-	lock_take(&pg->lock);
-	news = pg->lost;
-	pg->lost = false;
-	lock_give(&pg->lock);
-	if (news)
-		log_info("postgres: connected again");
-}
-
-static enum result
-connect_now(struct postgres *pg, int64_t deadline_ms,
-	    struct postgres_link **out)
-{
-	const struct postgres_link_target target = { pg->url, pg->name };
-	struct buf problem = { 0 };
-	enum result r;
-
-	deadline_ms = earlier(deadline_ms,
-			      clock_monotonic_ms() + pg->connect_timeout_ms);
-	r = postgres_link_open(&target, deadline_ms, &problem, out);
-	if (r == R_OK)
-		note_connected(pg);
-	else
-		note_lost(pg, r == R_UNAVAILABLE ? buf_bytes(&problem)
-						 : bytes_of(result_text(r)));
-	buf_fini(&problem);
-	return (r);
-}
-
-/* Give a place in the pool back, with a link that can be used again or none. */
-static void
-give_place(struct postgres *pg, struct postgres_link *reusable)
-{
-	lock_take(&pg->lock);
-	if (reusable != NULL)
-		pg->idle[pg->n_idle++] = reusable;
-	else
-		pg->n_open--;
-	lock_give(&pg->lock);
-	/* Those whose connecting failed wait for an idle link, or for the last one
-	 * to go; the others for a place. */
-	if (reusable != NULL)
-		signal_wake_one(&pg->freed);
-	else
-		signal_wake_all(&pg->freed);
-}
-
-static void
-give_link(struct postgres *pg, struct postgres_link *l)
-{
-	if (!postgres_link_is_reusable(l)) {
-		postgres_link_close(l);
-		l = NULL;
-	}
-	give_place(pg, l);
-}
-
-enum place { PLACE_NONE, PLACE_IDLE, PLACE_NEW };
-
-/* Wait for an idle link, or (when `refused` is R_OK) for room for a new one. */
-static enum place
-take_place(struct postgres *pg, int64_t deadline_ms, enum result refused,
-	   struct postgres_link **idle)
-{
-	enum place place = PLACE_NONE;
-
-	lock_take(&pg->lock);
-	for (;;) {
-		if (pg->n_idle > 0) {
-			*idle = pg->idle[--pg->n_idle];
-			place = PLACE_IDLE;
-			break;
-		}
-		if (refused == R_OK && pg->n_open < pg->size) {
-			pg->n_open++;
-			place = PLACE_NEW;
-			break;
-		}
-		if ((refused != R_OK && pg->n_open == 0) ||
-		    clock_left_ms(deadline_ms) == 0)
-			break;
-		signal_wait(&pg->freed, &pg->lock, deadline_ms);
-	}
-	lock_give(&pg->lock);
-	return (place);
-}
-
-/*
- * An idle link, a new one, or, when the server takes no more connections, one that
- * somebody gives back.  R_TIMEOUT: all were in use until the deadline.
- */
-static enum result
-take_link(struct postgres *pg, int64_t deadline_ms, struct postgres_link **out)
-{
-	enum result refused = R_OK;
-	struct postgres_link *l;
-
-	for (;;) {
-		switch (take_place(pg, deadline_ms, refused, &l)) {
-		case PLACE_NONE:
-			return (refused != R_OK ? refused : R_TIMEOUT);
-		case PLACE_IDLE:
-			if (postgres_link_is_alive(l)) {
-				*out = l;
-				return (R_OK);
-			}
-			postgres_link_close(l);
-			give_place(pg, NULL);
-			break;
-		case PLACE_NEW:
-			refused = connect_now(pg, deadline_ms, out);
-			if (refused == R_OK)
-				return (R_OK);
-			give_place(pg, NULL);
-			break;
-		}
-	}
-}
-
 /* A failure that can come with every call is logged once a second at most. */
 static bool
 is_time_to_warn(struct postgres *pg)
 {
 	int64_t now_ms = clock_monotonic_ms();
-	bool yes;
+	int64_t after_ms = atomic_load(&pg->warn_after_ms);
 
-	lock_take(&pg->lock);
-	yes = now_ms >= pg->warn_after_ms;
-	if (yes)
-		pg->warn_after_ms = now_ms + WARN_EVERY_MS;
-	lock_give(&pg->lock);
-	return (yes);
+	return (now_ms >= after_ms &&
+		atomic_compare_exchange_strong(&pg->warn_after_ms, &after_ms,
+					       now_ms + WARN_EVERY_MS));
 }
 
 static void
@@ -263,7 +107,8 @@ log_failure(struct postgres *pg, const struct postgres_link *l, enum result r,
 	enum log_level level = LOG_LEVEL_WARN;
 
 	if (r == R_UNAVAILABLE && postgres_link_is_broken(l)) {
-		note_lost(pg, bytes_of(postgres_link_problem(l)));
+		postgres_pool_note_lost(pg->pool,
+					bytes_of(postgres_link_problem(l)));
 		return;
 	}
 	if (r == R_INTERNAL)
@@ -288,34 +133,78 @@ report(struct postgres *pg, const struct postgres_link *l, enum result r,
 		breaker_failure(pg->breaker);
 }
 
-static enum result
-run(struct postgres *pg, int64_t deadline_ms, const char *sql,
-    const struct postgres_arguments *arguments, struct pg_result **result)
-{
-	int64_t began_ms = clock_monotonic_ms();
-	struct postgres_link *l;
-	enum result r;
+/* One statement under way. */
+struct call {
+	struct postgres_link *link;
+	const char *sql;
+	int64_t began_ms;
+};
 
-	if (deadline_ms == 0)
-		deadline_ms = INT64_MAX;
-	deadline_ms = earlier(deadline_ms, began_ms + pg->statement_timeout_ms);
+/* The end of a call, well or not. */
+static void
+end(struct postgres *pg, struct call *c, enum result r)
+{
+	if (r != R_OK)
+		log_failure(pg, c->link, r, c->sql);
+	report(pg, c->link, r, c->began_ms);
+	postgres_pool_give(pg->pool, c->link);
+	c->link = NULL;
+}
+
+/* Send a statement off.  With `spare` only if that takes no waiting for others:
+ * R_BUSY otherwise. */
+enum patience { PATIENT, SPARE };
+
+static enum result
+begin(struct postgres *pg, int64_t deadline_ms, enum patience patience,
+      const char *sql, const struct postgres_arguments *arguments,
+      struct call *c)
+{
+	enum result r = R_BUSY;
+
+	*c = (struct call){ .sql = sql };
 	if (!breaker_allow(pg->breaker))
-		return (R_UNAVAILABLE);
-	r = take_link(pg, deadline_ms, &l);
+		return (patience == PATIENT ? R_UNAVAILABLE : R_BUSY);
+	if (patience == PATIENT)
+		r = postgres_pool_take(pg->pool, deadline_ms, &c->link);
+	else if ((c->link = postgres_pool_take_spare(pg->pool, deadline_ms)) !=
+		 NULL)
+		r = R_OK;
 	if (r == R_UNAVAILABLE)
 		breaker_failure(pg->breaker);
 	else if (r != R_OK)
 		breaker_forget(pg->breaker);
 	if (r != R_OK)
 		return (r);
-
-	began_ms = clock_monotonic_ms();
-	r = postgres_link_run(l, deadline_ms, sql, arguments, result);
+	c->began_ms = clock_monotonic_ms();
+	r = postgres_link_begin(c->link, deadline_ms, sql, arguments);
 	if (r != R_OK)
-		log_failure(pg, l, r, sql);
-	report(pg, l, r, began_ms);
-	give_link(pg, l);
+		end(pg, c, r);
 	return (r);
+}
+
+static enum result
+finish(struct postgres *pg, int64_t deadline_ms, struct call *c,
+       struct postgres_rows **rows)
+{
+	struct pg_result *result = NULL;
+	enum result r = postgres_link_finish(c->link, deadline_ms, &result);
+
+	end(pg, c, r);
+	if (r != R_OK)
+		return (r);
+	r = postgres_rows_new(result, rows);
+	if (r == R_BAD_ANSWER)
+		log_error("postgres: bytea_output must be hex");
+	return (r);
+}
+
+static int64_t
+deadline_of(const struct postgres *pg, int64_t deadline_ms)
+{
+	int64_t latest_ms = clock_monotonic_ms() + pg->statement_timeout_ms;
+
+	return (deadline_ms == 0 ? latest_ms : earlier(deadline_ms, latest_ms));
 }
 
 enum result
@@ -323,21 +212,70 @@ postgres_query(struct postgres *pg, int64_t deadline_ms, const char *sql,
 	       const struct postgres_value *values, unsigned n_values,
 	       struct postgres_rows **rows)
 {
-	struct pg_result *result = NULL;
 	struct postgres_arguments a;
+	struct call c;
 	enum result r;
 
-	if ((r = postgres_arguments_init(&a, values, n_values)) != R_OK)
-		goto out;
-	r = run(pg, deadline_ms, sql, &a, &result);
-	if (r != R_OK)
-		goto out;
-	r = postgres_rows_new(result, rows);
-	if (r == R_BAD_ANSWER)
-		log_error("postgres: bytea_output must be hex");
-out:
+	deadline_ms = deadline_of(pg, deadline_ms);
+	r = postgres_arguments_init(&a, values, n_values);
+	if (r == R_OK)
+		r = begin(pg, deadline_ms, PATIENT, sql, &a, &c);
+	if (r == R_OK)
+		r = finish(pg, deadline_ms, &c, rows);
 	postgres_arguments_fini(&a);
 	return (r);
+}
+
+/* Begin the first of these statements, and as many more as there are links to spare: who
+ * holds one waits for no other.  Returns how many have begun. */
+static unsigned
+begin_some(struct postgres *pg, int64_t deadline_ms, const char *const *sql,
+	   unsigned n, const struct postgres_arguments *arguments,
+	   struct call *calls, enum result *failure)
+{
+	enum patience patience = PATIENT;
+	enum result r;
+	unsigned i;
+
+	for (i = 0; i < n; i++, patience = SPARE) {
+		r = begin(pg, deadline_ms, patience, sql[i], arguments,
+			  &calls[i]);
+		if (r == R_OK)
+			continue;
+		if (r != R_BUSY)
+			*failure = r;
+		break;
+	}
+	return (i);
+}
+
+enum result
+postgres_query_all(struct postgres *pg, int64_t deadline_ms,
+		   const char *const *sql, unsigned n,
+		   const struct postgres_value *values, unsigned n_values,
+		   struct postgres_rows **rows)
+{
+	struct call calls[POSTGRES_ALL_MAX];
+	struct postgres_arguments a;
+	unsigned i, begun = 0, done = 0;
+	enum result r, failure;
+
+	assert(n <= POSTGRES_ALL_MAX);
+	deadline_ms = deadline_of(pg, deadline_ms);
+	failure = postgres_arguments_init(&a, values, n_values);
+	while (failure == R_OK && done < n) {
+		begun = done + begin_some(pg, deadline_ms, sql + done, n - done,
+					  &a, calls + done, &failure);
+		for (; done < begun; done++) {
+			rows[done] = NULL;
+			r = finish(pg, deadline_ms, &calls[done], &rows[done]);
+			failure = failure != R_OK ? failure : r;
+		}
+	}
+	postgres_arguments_fini(&a);
+	for (i = 0; i < done && failure != R_OK; i++)
+		postgres_rows_free(rows[i]);
+	return (failure);
 }
 
 enum result

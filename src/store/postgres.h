@@ -50,6 +50,17 @@ MUST_USE enum result postgres_query(struct postgres *pg, int64_t deadline_ms,
 				    unsigned n_values,
 				    struct postgres_rows **rows);
 
+/* Run several statements side by side, on connections of their own as far as there are any to spare, each with the
+ * same values.  Each sees the database of its own moment.  Takes as long as the slowest; R_OK: all of
+ * rows[0..n-1] are set.  Otherwise none is. */
+#define POSTGRES_ALL_MAX 16
+MUST_USE enum result postgres_query_all(struct postgres *pg,
+					int64_t deadline_ms,
+					const char *const *sql, unsigned n,
+					const struct postgres_value *values,
+					unsigned n_values,
+					struct postgres_rows **rows);
+
 /* The same for statements whose rows do not matter. */
 MUST_USE enum result postgres_run(struct postgres *pg, int64_t deadline_ms,
 				  const char *sql,

@@ -19,6 +19,7 @@ struct postgres_link {
 	PGconn *conn;
 	bool broken;
 	bool swollen;
+	bool script; /* what runs is a string of statements */
 	char sqlstate[6];
 	char problem[1024];
 };
@@ -287,7 +288,7 @@ next_result(struct postgres_link *l, int64_t deadline_ms, PGresult **result)
 
 /* What one result of the answer says; keeps the message of a failure. */
 static enum result
-judge(struct postgres_link *l, const PGresult *result, bool script)
+judge(struct postgres_link *l, const PGresult *result)
 {
 	const char *text = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
@@ -312,33 +313,38 @@ judge(struct postgres_link *l, const PGresult *result, bool script)
 	}
 	memcpy(l->sqlstate, text, strnlen(text, sizeof(l->sqlstate) - 1));
 	/* Outside scripts not the details: they hold the rows' values. */
-	text = script ? NULL
-		      : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	text = l->script ? NULL
+			 : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	set_problem(l, text != NULL ? text : PQresultErrorMessage(result));
 	return (result_of_sqlstate(l->sqlstate));
 }
 
 enum result
-postgres_link_run(struct postgres_link *l, int64_t deadline_ms, const char *sql,
-		  const struct postgres_arguments *arguments,
-		  struct pg_result **out)
+postgres_link_begin(struct postgres_link *l, int64_t deadline_ms,
+		    const char *sql, const struct postgres_arguments *arguments)
+{
+	memset(l->sqlstate, 0, sizeof(l->sqlstate));
+	l->problem[0] = '\0';
+	l->script = arguments == NULL;
+	if (!send_statement(l, sql, arguments))
+		return (broken(l, R_UNAVAILABLE));
+	return (flush(l, deadline_ms));
+}
+
+enum result
+postgres_link_finish(struct postgres_link *l, int64_t deadline_ms,
+		     struct pg_result **out)
 {
 	PGresult *result = NULL, *last = NULL;
 	enum result r, first = R_OK;
 
-	memset(l->sqlstate, 0, sizeof(l->sqlstate));
-	l->problem[0] = '\0';
-	if (!send_statement(l, sql, arguments))
-		return (broken(l, R_UNAVAILABLE));
-	if ((r = flush(l, deadline_ms)) != R_OK)
-		goto out;
 	while ((r = next_result(l, deadline_ms, &result)) == R_OK &&
 	       result != NULL) {
 		PQclear(last);
 		last = result;
 		l->swollen |= PQresultMemorySize(result) > SWOLLEN_BYTES;
 		if (first == R_OK)
-			first = judge(l, result, arguments == NULL);
+			first = judge(l, result);
 		if (l->broken)
 			break;
 	}
@@ -350,9 +356,18 @@ postgres_link_run(struct postgres_link *l, int64_t deadline_ms, const char *sql,
 		*out = last;
 		last = NULL;
 	}
-out:
 	PQclear(last);
 	return (r);
+}
+
+enum result
+postgres_link_run(struct postgres_link *l, int64_t deadline_ms, const char *sql,
+		  const struct postgres_arguments *arguments,
+		  struct pg_result **out)
+{
+	enum result r = postgres_link_begin(l, deadline_ms, sql, arguments);
+
+	return (r == R_OK ? postgres_link_finish(l, deadline_ms, out) : r);
 }
 
 static bool

@@ -11,7 +11,7 @@
 
 /*
  * postgres_link: one connection to PostgreSQL, each wait bounded by a deadline.
- * What postgres and postgres_listener share; nobody else includes it.
+ * What postgres_pool, postgres and postgres_listener share; nobody else includes it.
  *
  * Threads	One at a time.
  * Life		A link that broke (deadline passed, server gone) is only good for
@@ -49,6 +49,15 @@ bool postgres_link_is_reusable(const struct postgres_link *l);
 MUST_USE enum result postgres_link_run(
 	struct postgres_link *l, int64_t deadline_ms, const char *sql,
 	const struct postgres_arguments *arguments, struct pg_result **result);
+
+/* The same in two steps, between which the server works and the thread is free for other links.
+ * After a beginning that failed there is nothing to finish. */
+MUST_USE enum result postgres_link_begin(
+	struct postgres_link *l, int64_t deadline_ms, const char *sql,
+	const struct postgres_arguments *arguments);
+MUST_USE enum result postgres_link_finish(struct postgres_link *l,
+					  int64_t deadline_ms,
+					  struct pg_result **result);
 
 /* What the last failure was: the server's or libpq's message, without a line end; and its
  * SQLSTATE, "" when the server did not give one.  Never a password. */
