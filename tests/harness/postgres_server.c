@@ -130,7 +130,7 @@ harness_postgres_start(struct harness_postgres *pg)
 		.output = scratch_printf("%s/log", pg->directory),
 		.end_signal = SIGINT, /* "fast" shutdown */
 	});
-	for (double end = harness_now_ms() + 20000;;) {
+	for (double end = harness_now_ms() + harness_limit_ms(20000);;) {
 		const char *answer = harness_sql_try(pg->url, "SELECT 1");
 
 		if (strcmp(answer, "1") == 0)
@@ -240,7 +240,7 @@ harness_pgbouncer_new(const struct harness_postgres *pg, unsigned pool_size)
 		.user = server_user(),
 		.name = "pgbouncer",
 	});
-	for (double end = harness_now_ms() + 10000;;) {
+	for (double end = harness_now_ms() + harness_limit_ms(10000);;) {
 		const char *answer =
 			harness_sql_try(harness_pgbouncer_url(b, "postgres",
 							      "postgres"),

@@ -197,6 +197,11 @@ run_child(const struct process_options *o, const char *output, int end_signal,
 	close_range(3, ~0u, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Not check's: whoever asks whether the program has a handler for one
+	 * means the program. */
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
 	setpgid(0, 0); /* a signal to the test's group is not for it */
 	if (o->directory != NULL && chdir(o->directory) != 0) {
@@ -289,6 +294,23 @@ process_is_running(struct process *p)
 				      : 128 + WTERMSIG(status);
 	tell_guardian(p->pid, 0);
 	return (false);
+}
+
+bool
+process_catches(const struct process *p, int signal)
+{
+	char path[64], line[256];
+	unsigned long long caught = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)p->pid);
+	f = fopen(path, "r");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, "SigCgt:", 7) == 0)
+			caught = strtoull(line + 7, NULL, 16);
+	if (f != NULL)
+		fclose(f);
+	return ((caught >> (signal - 1) & 1) != 0);
 }
 
 int

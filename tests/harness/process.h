@@ -32,6 +32,9 @@ const char *process_output(const struct process *p); /* the file's path */
 /* Still there, and not a zombie. */
 bool process_is_running(struct process *p);
 
+/* It has a handler for the signal by now. */
+bool process_catches(const struct process *p, int signal);
+
 /* Wait until it has ended; its exit status, or 128 + the signal that ended it;
  * -1 when it has not after `timeout_ms`, or is not ours to know of. */
 int process_wait(struct process *p, int timeout_ms);

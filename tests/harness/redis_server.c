@@ -129,7 +129,7 @@ harness_redis_start(struct harness_redis *r)
 		.argv = argv,
 		.output = scratch_printf("%s/log", r->directory),
 	});
-	for (double end = harness_now_ms() + 10000;;) {
+	for (double end = harness_now_ms() + harness_limit_ms(10000);;) {
 		if (strcmp(ping(r), "PONG") == 0)
 			return;
 		if (!process_is_running(r->process) || harness_now_ms() > end)

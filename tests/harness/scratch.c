@@ -185,6 +185,15 @@ harness_now_ms(void)
 	return ((double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6);
 }
 
+double
+harness_limit_ms(double ms)
+{
+	const char *text = getenv("CK_TIMEOUT_MULTIPLIER");
+	double factor = text != NULL ? strtod(text, NULL) : 1;
+
+	return (factor > 1 ? ms * factor : ms);
+}
+
 void
 harness_nap(void)
 {

@@ -33,13 +33,18 @@ char *scratch_tail(const char *path); /* its last 3000 bytes */
 /* Monotonic; with microseconds. */
 double harness_now_ms(void);
 
+/* A time limit, stretched by $CK_TIMEOUT_MULTIPLIER as check's own are: for
+ * programs that a sanitizer slows down. */
+double harness_limit_ms(double ms);
+
 /* Wait a little before a condition is looked at again. */
 void harness_nap(void);
 
 /* Poll every 5 ms until `condition` holds; fail the test after `timeout_ms`. */
 #define wait_until(condition, timeout_ms)                                    \
 	do {                                                                 \
-		double wait_end_ = harness_now_ms() + (timeout_ms);          \
+		double wait_end_ =                                           \
+			harness_now_ms() + harness_limit_ms(timeout_ms);     \
 		while (!(condition)) {                                       \
 			if (harness_now_ms() > wait_end_)                    \
 				ck_abort_msg("not within %d ms: %s",         \

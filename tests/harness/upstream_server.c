@@ -38,7 +38,8 @@ harness_upstream_start(struct harness_upstream *u)
 		.argv = argv,
 		.output = scratch_printf("%s/errors", u->directory),
 	});
-	for (double end = harness_now_ms() + 10000; access(port_file, F_OK);) {
+	for (double end = harness_now_ms() + harness_limit_ms(10000);
+	     access(port_file, F_OK);) {
 		if (!process_is_running(u->process) || harness_now_ms() > end)
 			ck_abort_msg("the upstream does not start:\n%s",
 				     scratch_tail(process_output(u->process)));

@@ -244,19 +244,23 @@ start_processes(struct harness_worker *w)
 					  : NULL);
 }
 
+/* One answers, and all are far enough to end in good order when told to. */
 static bool
-answers(const struct harness_worker *w)
+is_up(const struct harness_worker *w)
 {
+	for (unsigned i = 0; i < w->n; i++)
+		if (!process_catches(w->processes[i], SIGTERM))
+			return (false);
 	return (fcgi_get(w->address, "/harness-probe", NULL)->status != 0);
 }
 
 void
 harness_worker_start(struct harness_worker *w)
 {
-	double end = harness_now_ms() + 15000;
+	double end = harness_now_ms() + harness_limit_ms(15000);
 
 	start_processes(w);
-	while (!answers(w)) {
+	while (!is_up(w)) {
 		for (unsigned i = 0; i < w->n; i++)
 			if (!process_is_running(w->processes[i]))
 				ck_abort_msg("the worker ends at once:\n%s",
@@ -296,7 +300,7 @@ harness_worker_stop(struct harness_worker *w)
 	for (unsigned i = 0; i < w->n; i++)
 		process_signal(w->processes[i], SIGTERM);
 	for (unsigned i = 0; i < w->n; i++) {
-		int status = process_wait(w->processes[i], 15000);
+		int status = process_wait(w->processes[i], 30000);
 
 		if (status == -1 && process_is_running(w->processes[i]))
 			ck_abort_msg("worker %u does not end:\n%s", i,

@@ -34,14 +34,40 @@ assert_refusal(const struct http_response *r)
 	ck_assert_ptr_null(strstr(r->body, "127.0.0.1"));
 }
 
+/* In milliseconds; one or the other may meet a busy machine. */
+static void
+assert_refused_fast(void)
+{
+	const struct http_response *r;
+	unsigned slow = 0;
+
+	for (int i = 0; i < 20; i++) {
+		r = stack_get(ALPHA, NULL);
+		assert_refusal(r);
+		slow += r->ms > harness_limit_ms(10);
+	}
+	ck_assert_msg(slow <= 5, "%u of 20 took over 10 ms", slow);
+}
+
+static bool
+is_stale(const struct http_response *r)
+{
+	const char *status = http_header(r, "Cache-Status");
+
+	assert_status(r, 200);
+	if (strcmp(http_header(r, "X-Cache"), "STALE") != 0)
+		return (false);
+	ck_assert_msg(strstr(status, "fwd=stale") != NULL, "%s",
+		      stack_describe(r));
+	return (strstr(status, "ttl=-") != NULL); /* not 0 any more */
+}
+
 static const struct http_response *
 stale_answer(const char *path)
 {
 	const struct http_response *r;
 
-	wait_until((r = stack_get(path, NULL), assert_status(r, 200),
-		    strcmp(http_header(r, "X-Cache"), "STALE") == 0),
-		   5000);
+	wait_until(is_stale(r = stack_get(path, NULL)), 5000);
 	return (r);
 }
 
@@ -84,10 +110,7 @@ START_TEST(fault_leaves_what_is_known_as_stale)
 	harness_upstream_control(stack.upstream, "path=/alpha&%s", faults[_i]);
 	r = stale_answer(ALPHA);
 	ck_assert(r->body_hash == known->body_hash);
-	ck_assert_msg(r->ms < 500, "%.0f ms", r->ms);
-	ck_assert_ptr_nonnull(
-		strstr(http_header(r, "Cache-Status"), "fwd=stale"));
-	ck_assert_ptr_nonnull(strstr(http_header(r, "Cache-Status"), "ttl=-"));
+	ck_assert_msg(r->ms < harness_limit_ms(500), "%.0f ms", r->ms);
 }
 END_TEST
 
@@ -104,8 +127,7 @@ START_TEST(dead_upstream_is_refused_in_milliseconds_and_not_hammered)
 		assert_refusal(&all[i]);
 	asked = stack_upstream_count("/alpha");
 	ck_assert_msg(asked <= 3, "%u requests for 201", asked);
-	all = http_many(&(struct http_request){ .url = stack_url(ALPHA) }, 1);
-	ck_assert_msg(all[0].ms < 50, "%.1f ms", all[0].ms);
+	assert_refused_fast();
 }
 END_TEST
 
@@ -129,12 +151,8 @@ START_TEST(refused_connection_is_a_problem_in_milliseconds)
 	stack_workers(1);
 	r = stack_get(ALPHA, NULL);
 	assert_refusal(r);
-	ck_assert_msg(r->ms < 500, "%.0f ms", r->ms);
-	for (int i = 0; i < 20; i++) {
-		r = stack_get(ALPHA, NULL);
-		assert_refusal(r);
-		ck_assert_msg(r->ms < 50, "%.1f ms", r->ms);
-	}
+	ck_assert_msg(r->ms < harness_limit_ms(500), "%.0f ms", r->ms);
+	assert_refused_fast();
 }
 END_TEST
 
@@ -213,15 +231,27 @@ assert_gateways(const struct http_response *r, size_t alpha, size_t beta)
 	ck_assert_uint_eq(b, beta);
 }
 
+/* Those that do not answer cost their patience once, and it is bounded. */
 START_TEST(dead_gateway_neither_empties_nor_delays_the_rest)
 {
 	const struct http_response *r;
+	bool is_silent = strstr("mode=hang mode=trickle mode=endless",
+				faults[_i]) != NULL;
 
 	harness_upstream_control(stack.upstream, "path=/beta&%s", faults[_i]);
 	stack_workers(1);
 	r = stack_get("/api/models", NULL);
 	assert_gateways(r, STACK_MODELS, 0);
-	ck_assert_msg(r->ms < 2500, "%.0f ms", r->ms);
+	ck_assert_msg(r->ms < harness_limit_ms((is_silent ? 5000 : 1000)),
+		      "%.0f ms", r->ms);
+	for (int i = 0; i < 5; i++) {
+		r = stack_get("/api/models", NULL);
+		assert_gateways(r, STACK_MODELS, 0);
+		ck_assert_msg(r->ms < harness_limit_ms(500), "%.0f ms", r->ms);
+		r = stack_get(ALPHA, NULL);
+		assert_status(r, 200);
+		ck_assert_msg(r->ms < harness_limit_ms(500), "%.0f ms", r->ms);
+	}
 }
 END_TEST
 
@@ -262,7 +292,7 @@ START_TEST(all_gateways_dead_is_a_problem)
 	stack_workers(1);
 	r = stack_get("/api/models", NULL);
 	assert_refusal(r);
-	ck_assert_msg(r->ms < 1000, "%.0f ms", r->ms);
+	ck_assert_msg(r->ms < harness_limit_ms(1000), "%.0f ms", r->ms);
 }
 END_TEST
 
