@@ -180,8 +180,10 @@ param_value_check(const struct param *p, const struct services *s,
 		buf_fini(&text);
 		return (R_INVALID);
 	}
-	if (!has_spellings(p))
+	if (!has_spellings(p)) {
+		buf_fini(&text);
 		return (R_OK);
+	}
 	buf_clear(&text);
 	if (p->kind == PARAM_INT)
 		buf_int(&text, m.whole);
