@@ -27,7 +27,9 @@ must(int error, const char *what)
 static const char *const names[LOCK_RANKS_] = {
 	[LOCK_SERVER] = "server",	  [LOCK_FLIGHTS] = "flights",
 	[LOCK_PARTS] = "parts",		  [LOCK_INVALIDATION] = "invalidation",
-	[LOCK_RENDEZVOUS] = "rendezvous", [LOCK_LEASES] = "leases",
+	[LOCK_RENDEZVOUS] = "rendezvous", [LOCK_HEALTH] = "health",
+	[LOCK_METRICS] = "metrics",
+	[LOCK_LEASES] = "leases",
 	[LOCK_MEMORY] = "memory",	  [LOCK_UPSTREAM] = "upstream",
 	[LOCK_POSTGRES] = "postgres",	  [LOCK_REDIS] = "redis",
 	[LOCK_BREAKER] = "breaker",	  [LOCK_POOL] = "pool",

@@ -17,6 +17,8 @@ enum lock_rank {
 	LOCK_PARTS,	   /* a composite load's collected parts */
 	LOCK_INVALIDATION, /* the followed position and the scopes */
 	LOCK_RENDEZVOUS, /* a thread that waits for an answer */
+	LOCK_HEALTH,	   /* what the last look at the tiers saw */
+	LOCK_METRICS,	   /* when to hand on what was counted */
 	LOCK_LEASES,	   /* leases this process holds */
 	LOCK_MEMORY,	   /* one shard of the memory tier */
 	LOCK_UPSTREAM,	   /* an upstream's idle connections */

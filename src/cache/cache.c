@@ -3,6 +3,7 @@
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
+#include "../base/counters.h"
 #include "../base/lock.h"
 #include "../base/log.h"
 #include "../base/random.h"
@@ -25,6 +26,8 @@ struct cache {
 	struct buf secret;
 	int64_t postgres_bytes;
 	int64_t keep_log_ms;
+	void (*gauges)(void *arg, struct buf *to);
+	void *gauges_arg;
 	atomic_uint jobs;
 	atomic_bool stopping;
 };
@@ -39,14 +42,54 @@ redis_is_behind(void *arg)
 }
 
 static void
-clean(void *arg)
+doorbell_rang(void *arg)
 {
 	struct cache *c = arg;
+
+	metrics_ring(c->tiers.metrics);
+}
+
+static void
+add_breaker(struct buf *to, const char *name, enum breaker_state state)
+{
+	static const char *const words[] = { "closed", "open", "half-open" };
+
+	buf_printf(to, ",\"breaker|%s/%s\":1", name, words[state]);
+}
+
+static void
+add_gauges(void *arg, struct buf *to)
+{
+	struct cache *c = arg;
+	struct tiers *t = &c->tiers;
+
+	buf_printf(to, "\"memory_entries|\":%zu,\"memory_bytes|\":%zu",
+		   memory_count(t->memory), memory_bytes(t->memory));
+	add_breaker(to, "postgres", postgres_state(t->pg));
+	if (t->redis != NULL)
+		add_breaker(to, "redis",
+			    redis_state(redis_tier_redis(t->redis)));
+	if (c->gauges != NULL)
+		c->gauges(c->gauges_arg, to);
+}
+
+enum result
+cache_clean(struct cache *c, int64_t *removed)
+{
+	enum result r = postgres_tier_clean(c->tiers.pg, c->postgres_bytes,
+					    c->keep_log_ms, removed);
+
+	if (r == R_OK && *removed > 0)
+		counters_add(0, COUNT_CLEANED, (uint64_t)*removed);
+	return (r);
+}
+
+static void
+clean(void *arg)
+{
 	int64_t removed;
 
-	if (postgres_tier_clean(c->tiers.pg, c->postgres_bytes, c->keep_log_ms,
-				&removed) == R_OK &&
-	    removed > 0)
+	if (cache_clean(arg, &removed) == R_OK && removed > 0)
 		log_info("cleaned up %lld entries", (long long)removed);
 }
 
@@ -86,7 +129,10 @@ cache_new(const struct cache_options *o, struct cache **out)
 		.listen = o->listen,
 		.lag_limit_ms = o->lag_limit_ms,
 		.verbose = o->verbose,
+		.rung = doorbell_rang,
+		.arg = c,
 	};
+	const struct metrics_options metrics = { o->pg, add_gauges, c };
 	struct tiers *t;
 
 	if (c == NULL)
@@ -98,6 +144,8 @@ cache_new(const struct cache_options *o, struct cache **out)
 	t->load_timeout_ms = o->load_timeout_ms;
 	c->postgres_bytes = o->postgres_bytes;
 	c->keep_log_ms = KEEP_LOG_MS + o->redis_ttl_max_ms;
+	c->gauges = o->gauges;
+	c->gauges_arg = o->gauges_arg;
 	buf_add(&c->secret, o->user_secret);
 	t->memory = memory_new(o->memory_bytes);
 	t->loaders = pool_new(&loaders);
@@ -112,7 +160,8 @@ cache_new(const struct cache_options *o, struct cache **out)
 	log.redis = t->redis;
 	log.memory = t->memory;
 	log.user_secret = buf_bytes(&c->secret);
-	if ((t->invalidation = invalidation_new(&log)) == NULL ||
+	if ((t->metrics = metrics_new(&metrics)) == NULL ||
+	    (t->invalidation = invalidation_new(&log)) == NULL ||
 	    (c->flights = flights_new(t, JOBS_MOST)) == NULL ||
 	    timer_after(t->timers, CLEAN_EVERY_MS / 4, clean_later, c) != R_OK)
 		goto fail;
@@ -126,8 +175,12 @@ fail:
 bool
 cache_stop(struct cache *c, int64_t deadline_ms)
 {
+	bool none;
+
 	atomic_store(&c->stopping, true);
-	return (flights_stop(c->flights, deadline_ms));
+	none = flights_stop(c->flights, deadline_ms);
+	metrics_stop(c->tiers.metrics);
+	return (none);
 }
 
 void
@@ -143,6 +196,7 @@ cache_free(struct cache *c)
 	pool_free(t->loaders);
 	invalidation_free(t->invalidation);
 	flights_free(c->flights);
+	metrics_free(t->metrics);
 	leases_free(t->leases);
 	redis_tier_free(t->redis);
 	memory_free(t->memory);
@@ -179,6 +233,8 @@ cache_peek(struct cache *c, const struct cache_query *q,
 		}
 		answer->status = CACHE_STALE;
 	}
+	counters_add(counters_label(q->policy->category),
+		     COUNT_LOOKUP_HITS_MEMORY, 1);
 	answer->result = R_OK;
 	answer->tier = CACHE_MEMORY;
 	answer->stored = answer->collapsed = false;
@@ -215,6 +271,11 @@ looked_up(void *arg, enum result r, struct entry *e)
 	struct cache *c = l->cache;
 	enum verdict verdict = FORGET;
 
+	counters_add(counters_label(l->query.policy->category),
+		     r == R_OK		? COUNT_LOOKUP_HITS_REDIS
+		     : r == R_NOT_FOUND ? COUNT_LOOKUP_MISSES_REDIS
+					: COUNT_LOOKUP_ERRORS_REDIS,
+		     1);
 	if (r == R_OK) {
 		verdict = policy_judge(&e->life, clock_wall_ms());
 		if (invalidation_keep(c->tiers.invalidation, e) != R_OK)
@@ -389,8 +450,20 @@ cache_invalidate(struct cache *c, struct bytes scope,
 	return (r != R_OK ? r : cache_catch_up(c));
 }
 
+const struct tiers *
+cache_tiers(const struct cache *c)
+{
+	return (&c->tiers);
+}
+
 void
 cache_user_hash(const struct cache *c, struct bytes user, char out[static 17])
 {
 	scope_user_hash(buf_bytes(&c->secret), user, out);
+}
+
+void
+cache_hash_users(const struct cache *c, struct bytes scope, struct buf *to)
+{
+	scope_hash_user(buf_bytes(&c->secret), scope, to);
 }

@@ -34,6 +34,9 @@ struct cache_options {
 	int64_t lag_limit_ms;
 	int64_t load_timeout_ms;  /* one load; a request waits for at most two and a lost lease */
 	unsigned loader_threads;
+	/* More of what is so now, for metrics.h; may be NULL. */
+	void (*gauges)(void *arg, struct buf *to);
+	void *gauges_arg;
 };
 
 /* Nothing is connected before the first use. */
@@ -67,7 +70,17 @@ enum cache_invalidation { CACHE_HARD, CACHE_SOFT };
 MUST_USE enum result cache_invalidate(struct cache *c, struct bytes scope,
 				      enum cache_invalidation how);
 
+/* Remove what PostgreSQL need not keep, as each worker does now and then. */
+MUST_USE enum result cache_clean(struct cache *c, int64_t *removed);
+
+/* What it stands on, for those who look after it (operations.h). */
+struct tiers;
+const struct tiers *cache_tiers(const struct cache *c);
+
 /* The name a user has in keys: the first 16 hex digits of HMAC-SHA-256(CACHE_KEY_SECRET, id), and a NUL. */
 void cache_user_hash(const struct cache *c, struct bytes user, char out[static 17]);
+
+/* Append `scope`, as the log names it, as keys name it. */
+void cache_hash_users(const struct cache *c, struct bytes scope, struct buf *to);
 
 #endif

@@ -2,9 +2,12 @@
 #include "flight_state.h"
 
 #include "../base/clock.h"
+#include "../base/counters.h"
 #include "../base/log.h"
 #include "../base/random.h"
 #include "postgres_tier.h"
+
+#include <string.h>
 
 static bool
 is_failure(enum result r)
@@ -112,13 +115,35 @@ loaded_value(struct flight *f, struct entry *e)
 	flight_land(f, R_OK, 0);
 }
 
+/* Note a load that ended; `e` is NULL when it brought nothing. */
+static void
+count_load(const struct flight *f, enum result r, const struct entry *e,
+	   int64_t took_us)
+{
+	unsigned label = counters_label(f->query.policy->category);
+	const struct entry *previous = f->previous;
+
+	counters_add(label, COUNT_LOADS, 1);
+	counters_observe(label, TIME_LOAD_TIME, took_us);
+	if (is_failure(r))
+		counters_add(label, COUNT_LOAD_FAILURES, 1);
+	if (previous != NULL && e != NULL &&
+	    strcmp(previous->etag, e->etag) == 0)
+		counters_add(label, COUNT_LOADS_UNCHANGED, 1);
+	if (previous != NULL && policy_judge(&previous->life, clock_wall_ms()) <
+					USE_STALE_AND_REFRESH)
+		counters_add(label, COUNT_LOADS_EARLY, 1);
+	else if (previous != NULL || f->expired)
+		counters_add(label, COUNT_LOADS_EXPIRED, 1);
+}
+
 static void
 run_load(void *arg)
 {
 	struct flight *f = arg;
 	const struct cache_source *source = f->query.source;
 	struct entry *e = NULL;
-	int64_t retry_ms;
+	int64_t retry_ms, began_us = clock_monotonic_us();
 	enum result r;
 
 	f->load.previous = f->previous;
@@ -133,6 +158,7 @@ run_load(void *arg)
 		r = R_BAD_ANSWER;
 	if (r == R_OK || r == R_UNCHANGED)
 		r = make_entry(f, r, &e);
+	count_load(f, r, e, clock_monotonic_us() - began_us);
 	buf_fini(&f->load.body);
 	buf_fini(&f->load.validators);
 	f->load = (struct cache_load){ 0 };

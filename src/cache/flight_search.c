@@ -2,6 +2,7 @@
 #include "flight_state.h"
 
 #include "../base/clock.h"
+#include "../base/counters.h"
 #include "postgres_tier.h"
 #include "redis_lease.h"
 
@@ -10,6 +11,23 @@
 #define TELL_MS 1000	/* for Redis to hear of the log */
 
 static void take_lease(void *arg);
+
+/* Note what a lookup in a tier led to. */
+static void
+count_lookup(const struct flight *f, enum cache_tier tier, enum result r)
+{
+	unsigned label = counters_label(f->query.policy->category);
+
+	if (r == R_OK)
+		counters_add(label, COUNT_LOOKUP_HITS_MEMORY + tier, 1);
+	else if (r == R_NOT_FOUND)
+		counters_add(label, COUNT_LOOKUP_MISSES_MEMORY + tier, 1);
+	else
+		counters_add(label,
+			     tier == CACHE_REDIS ? COUNT_LOOKUP_ERRORS_REDIS
+						 : COUNT_LOOKUP_ERRORS_POSTGRES,
+			     1);
+}
 
 /* A tier has `e` (one reference, ours now).  True: that ends the flight. */
 static bool
@@ -22,6 +40,8 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 	if (usable && tier != CACHE_MEMORY &&
 	    invalidation_keep(f->home->tiers.invalidation, e) != R_OK)
 		usable = false;
+	f->expired = f->expired || verdict == FORGET;
+	count_lookup(f, tier, usable ? R_OK : R_NOT_FOUND);
 	ends = usable && verdict == USE && f->query.demand != CACHE_NEW;
 	if (ends || (usable && f->query.demand == CACHE_USUAL)) {
 		a.status = flight_status_of(e);
@@ -52,10 +72,13 @@ looked_up(void *arg, enum result r, struct entry *e)
 {
 	struct flight *f = arg;
 
-	if (r == R_OK && found(f, e, CACHE_REDIS))
+	if (r == R_OK && found(f, e, CACHE_REDIS)) {
 		flight_land(f, R_OK, 0);
-	else
-		flight_to_loader(f, take_lease);
+		return;
+	}
+	if (r != R_OK)
+		count_lookup(f, CACHE_REDIS, r);
+	flight_to_loader(f, take_lease);
 }
 
 void
@@ -74,6 +97,8 @@ flight_search(struct flight *f)
 		entry_unref(e);
 		e = NULL;
 	}
+	if (e == NULL)
+		count_lookup(f, CACHE_MEMORY, R_NOT_FOUND);
 	if (e != NULL && found(f, e, CACHE_MEMORY))
 		flight_land(f, R_OK, 0);
 	else if (!redis_tier_is_usable(t->redis) ||
@@ -160,6 +185,7 @@ take_lease(void *arg)
 	struct tiers *t = &f->home->tiers;
 	struct lease_state state = { .outcome = LEASE_WON };
 	struct entry *e;
+	enum result r;
 
 	lease_take(t->leases, &f->lease, f->query.key, &state);
 	f->lease_in_redis = state.in_redis;
@@ -172,9 +198,10 @@ take_lease(void *arg)
 		return;
 	}
 	/* The winner before us stored its entry before it gave the lease back. */
-	if (postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e) ==
-		    R_OK &&
-	    found_in_postgres(f, e)) {
+	r = postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e);
+	if (r != R_OK)
+		count_lookup(f, CACHE_POSTGRES, r);
+	if (r == R_OK && found_in_postgres(f, e)) {
 		lease_give(t->leases, &f->lease);
 		flight_land(f, R_OK, 0);
 		return;

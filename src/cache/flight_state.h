@@ -44,6 +44,7 @@ struct flight {
 
 	/* Of the one thread whose turn it is. */
 	struct entry *previous; /* the value so far, if we saw one */
+	bool expired;		/* we saw one, and it was too old to use */
 	struct lease lease;
 	bool lease_in_redis;
 	struct cache_load load;

@@ -7,6 +7,7 @@
 #include "invalidation.h"
 #include "lease.h"
 #include "memory.h"
+#include "metrics.h"
 #include "query.h"
 #include "redis_tier.h"
 
@@ -35,6 +36,7 @@ struct tiers {
 	struct leases *leases;
 	struct pool *loaders;
 	struct timers *timers;
+	struct metrics *metrics;
 	bool near_cache;
 	bool verbose;
 	int64_t load_timeout_ms;

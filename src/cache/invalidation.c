@@ -203,13 +203,17 @@ wait_for_news(struct invalidation *v)
 	int64_t deadline = clock_monotonic_ms() + LOOK_AGAIN_MS;
 	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
 	uint64_t drained;
+	enum result r;
 
 	if (v->listener == NULL) {
 		if (poll(&wake, 1, RECONNECT_MS) > 0)
 			(void)!read(v->wake_fd, &drained, sizeof(drained));
 		return;
 	}
-	if (postgres_wait(v->listener, deadline, v->wake_fd) == R_UNAVAILABLE) {
+	r = postgres_wait(v->listener, deadline, v->wake_fd);
+	if (r == R_OK && v->options.rung != NULL)
+		v->options.rung(v->options.arg);
+	if (r == R_UNAVAILABLE) {
 		postgres_listener_free(v->listener);
 		v->listener = NULL;
 		log_warn("invalidation: lost the connection that listens");

@@ -28,6 +28,8 @@ struct invalidation_options {
 	struct bytes user_secret; /* CACHE_KEY_SECRET */
 	int64_t lag_limit_ms;
 	bool verbose; /* log each record */
+	void (*rung)(void *arg); /* optional: the doorbell rang; must not wait */
+	void *arg;
 };
 
 /* Start following.  Nothing is connected before this returns. */

@@ -93,8 +93,7 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		"used AS (UPDATE cache_entries SET used_at = now() "
 		"WHERE cache_key = $1 AND used_at < now() - interval '1 minute') "
 		"SELECT e.wire, e.fence < n.soft FROM cache_entries e, newer n "
-		"WHERE e.cache_key = $1 AND e.expires_at > now() "
-		"AND e.fence >= n.hard";
+		"WHERE e.cache_key = $1 AND e.fence >= n.hard";
 	struct postgres_value values[2];
 	struct postgres_rows *rows = NULL;
 	struct buf scopes = { 0 };

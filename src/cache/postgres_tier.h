@@ -14,7 +14,8 @@
  */
 
 /* R_OK with one reference; R_NOT_FOUND.  `log_key` is the key as the log names it
- * (scope.h).  An entry softly invalidated comes back expired. */
+ * (scope.h).  An entry softly invalidated comes back
+ * expired; one past its grace may still come back. */
 MUST_USE enum result postgres_tier_get(struct postgres *pg, struct bytes key,
 				       struct bytes log_key, struct entry **out);
 

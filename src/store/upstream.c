@@ -3,6 +3,7 @@
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
+#include "../base/counters.h"
 #include "../base/lock.h"
 #include "../base/log.h"
 #include "transfer.h"
@@ -21,6 +22,7 @@ struct upstream {
 	char *name, *url, *api_key;
 	struct upstream_options options;
 	struct breaker *breaker;
+	unsigned label; /* in counters */
 
 	struct lock lock;		 /* the rest */
 	struct transfer *idle[IDLE_MAX]; /* the last one used is taken first */
@@ -53,6 +55,7 @@ fill_in(struct upstream *u)
 	u->url = mem_strdup(u->options.url);
 	u->api_key = mem_strdup(u->options.api_key);
 	u->breaker = breaker_new(&breaker);
+	u->label = counters_label_copy(u->options.name);
 	if (u->name == NULL || u->url == NULL || u->breaker == NULL ||
 	    (u->options.api_key != NULL && u->api_key == NULL))
 		return (R_NO_MEMORY);
@@ -175,6 +178,15 @@ report(struct upstream *u, const struct transfer_outcome *o)
 	lock_give(&u->lock);
 }
 
+static void
+count(const struct upstream *u, enum result r, int64_t took_us)
+{
+	counters_add(u->label, COUNT_UPSTREAM_CALLS, 1);
+	counters_observe(u->label, TIME_UPSTREAM_TIME, took_us);
+	if (r != R_OK && r != R_UNCHANGED)
+		counters_add(u->label, COUNT_UPSTREAM_FAILURES, 1);
+}
+
 /* A lasting problem is one line a minute, not one a call. */
 static void
 say(struct upstream *u, const struct transfer_outcome *o)
@@ -200,6 +212,7 @@ upstream_get(struct upstream *u, struct bytes validators, int64_t deadline_ms,
 	     struct upstream_answer *answer)
 {
 	int64_t left_ms = deadline_ms - clock_monotonic_ms();
+	int64_t began_us = clock_monotonic_us();
 	struct transfer_request request = {
 		.url = u->url,
 		.api_key = u->api_key,
@@ -216,8 +229,10 @@ upstream_get(struct upstream *u, struct bytes validators, int64_t deadline_ms,
 	};
 	if (left_ms <= 0)
 		return (R_TIMEOUT);
-	if (silence_ms(u) > 0 || !breaker_allow(u->breaker))
+	if (silence_ms(u) > 0 || !breaker_allow(u->breaker)) {
+		counters_add(u->label, COUNT_UPSTREAM_REFUSED, 1);
 		return (R_UNAVAILABLE);
+	}
 	if (left_ms > u->options.timeout_ms)
 		request.timeout_ms = u->options.timeout_ms;
 	t = take_transfer(u);
@@ -228,6 +243,7 @@ upstream_get(struct upstream *u, struct bytes validators, int64_t deadline_ms,
 	}
 	report(u, &o);
 	say(u, &o);
+	count(u, o.result, clock_monotonic_us() - began_us);
 	if (o.result != R_OK)
 		upstream_answer_fini(answer);
 	return (o.result);
