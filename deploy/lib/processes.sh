@@ -6,14 +6,18 @@
 # others.  A line there is: name, pid, and the time the process was started at,
 # which together with the pid no other process has.
 
-# Field 22 of /proc/PID/stat; nothing for what has ended, waited for or not.
+# Field 22 of /proc/PID/stat; nothing for what has ended, waited for or not.  A
+# zombie with threads (field 20) has not: they still hold its sockets.
 # The program's name may hold blanks and parentheses: read behind it.
 started_at() {
 	local stat
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
 	# shellcheck disable=SC2086
 	set -- ${stat##*) }
-	[ "$1" != Z ] && [ "$1" != X ] && printf '%s\n' "${20}"
+	case $1 in
+	Z | X) [ "${18}" -gt 1 ] || return 1 ;;
+	esac
+	printf '%s\n' "${20}"
 }
 
 note_process() { # NAME PID

@@ -291,7 +291,7 @@ http {
 END
 		# The production site's upstream and locations; its limits are not for
 		# a machine that measures itself.
-		sed -n -e "s|unix:/run/warmfront/worker.sock|unix:$state/worker.sock|" \
+		sed -n -e "s|unix:/run/warmfront/|unix:$state/|" \
 			-e '/^upstream/,/^}/p' "$deploy/nginx/warmfront.conf"
 		cat <<END
 server {

@@ -66,7 +66,7 @@ gone() {
 site="https://127.0.0.1:$https"
 
 nginx_starts() {
-	sed -e "s|/run/warmfront/worker.sock|$socket|" \
+	sed -e "s|unix:/run/warmfront/|unix:$scratch/run/|" \
 		-e "s|listen 80;|listen 127.0.0.1:$http;|" \
 		-e "s|listen 443 |listen 127.0.0.1:$https |" -e '/listen \[::\]/d' \
 		-e "s|/etc/ssl/warmfront|$scratch/etc|" \

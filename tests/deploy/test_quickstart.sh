@@ -3,6 +3,7 @@
 #
 # test_quickstart BUILD-DIRECTORY: deploy/quickstart, run for real from copies of the
 # tree, with binaries that have been built.
+# shellcheck disable=SC2015 # `a && b || fail` means: fail if either does
 set -u -o pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/deploy/lib.sh
@@ -119,6 +120,21 @@ starts_once() {
 		(old=$WORKER_PIDS && load_env "$first" && [ "$old" = "$WORKER_PIDS" ])
 }
 check "a second start says where it runs, and leaves it as it is" starts_once
+# curl drops what stands behind '#' and asks for each number.
+one_killed_under_load() {
+	local load bad
+	curl -s --noproxy '*' --max-time 30 -Z --parallel-max 50 -o /dev/null \
+		-w '%{http_code}\n' "$WARMFRONT_URL/api/models?gateway=openrouter#[1-4000]" \
+		>"$scratch/codes" &
+	load=$!
+	eventually 20 test -s "$scratch/codes" && kill -KILL "${WORKER_PIDS%% *}" || return
+	kill -0 "$load" || { echo "the load was over"; return 1; }
+	wait "$load"
+	bad=$(grep -c -v '^200$' "$scratch/codes")
+	[ "$bad" = 0 ] && [ "$(wc -l <"$scratch/codes")" = 4000 ] ||
+		{ sort "$scratch/codes" | uniq -c; return 1; }
+}
+check "readers do not notice a worker that is killed" one_killed_under_load
 check "PostgreSQL brings fresh workers up" cold_start
 check "PostgreSQL brings fresh workers up without Redis" cold_start DISABLE_REDIS_CACHE=true
 check "respawn passes on what is set, and forgets it" respawn_remembers CACHE_VERBOSE=true
