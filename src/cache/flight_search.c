@@ -115,11 +115,13 @@ static void poll_lease(void *arg);
 static void
 poll_later(struct flight *f)
 {
-	if (timer_after(f->home->tiers.timers, f->poll_ms, poll_lease, f) !=
-	    R_OK)
-		flight_land(f, R_NO_MEMORY, RETRY_MS);
+	int64_t wait_ms = f->poll_ms;
+
+	/* Before it is handed on: the timer's thread has it from then on. */
 	if (f->poll_ms < POLL_MOST_MS)
 		f->poll_ms += POLL_MORE_MS;
+	if (timer_after(f->home->tiers.timers, wait_ms, poll_lease, f) != R_OK)
+		flight_land(f, R_NO_MEMORY, RETRY_MS);
 }
 
 static void
