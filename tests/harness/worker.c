@@ -286,8 +286,23 @@ harness_worker_new(const struct harness_worker_options *options)
 	if (w->socket == NULL)
 		w->socket = scratch_printf("%s/w", scratch_directory("worker"));
 	w->address = scratch_printf("unix:%s", w->socket);
+	unlink(log_of(w));
 	harness_worker_start(w);
 	return (w);
+}
+
+/* Those that were killed since have no exit status to show it by. */
+static void
+assert_no_complaint(const struct harness_worker *w)
+{
+	const char *log = scratch_read(log_of(w));
+	const char *at = strstr(log, "Sanitizer");
+
+	if (at == NULL)
+		at = strstr(log, "runtime error: ");
+	if (at != NULL)
+		ck_abort_msg("a sanitizer complains: %.2000s",
+			     at - log > 40 ? at - 40 : log);
 }
 
 void
@@ -312,6 +327,7 @@ harness_worker_stop(struct harness_worker *w)
 	if (w->listen_fd >= 0)
 		close(w->listen_fd);
 	w->listen_fd = -1;
+	assert_no_complaint(w);
 }
 
 void
