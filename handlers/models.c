@@ -228,27 +228,6 @@ run_sync(struct run *r)
 	return (result);
 }
 
-static enum result
-run_create(struct run *r)
-{
-	enum result result = run_json(r);
-
-	r->status = 201;
-	if (result == R_CONFLICT)
-		buf_str(&r->detail, "model_id: you have a model of that name");
-	return (result);
-}
-
-static enum result
-run_replace(struct run *r)
-{
-	enum result result = run_json(r);
-
-	if (result == R_CONFLICT)
-		buf_str(&r->detail, "model_id: you have a model of that name");
-	return (result);
-}
-
 static const struct param catalogue_params[] = {
 	{ "gateway", PARAM_WORD, .otherwise = "all",
 	  .accepts = accepts_gateway },
@@ -288,6 +267,14 @@ static const struct param delete_params[] = {
 	"m.id = $2 AND (m.owner_id = $1 OR EXISTS ("                        \
 	"SELECT FROM users WHERE id = $1 AND role = 'admin'))"
 
+#define MODEL_DETAILS                                                        \
+	{                                                                    \
+		[R_NOT_FOUND] = "id: you have no model of that id",          \
+		[R_CONFLICT] = "model_id: you have a model of that name",    \
+		[R_INVALID] = "model_id: expected letters, digits and any "  \
+			      "of . _ : / @ -, a letter or digit first",     \
+	}
+
 const struct endpoint models_endpoints[] = {
 	{
 		.route = "GET /api/models",
@@ -297,6 +284,7 @@ const struct endpoint models_endpoints[] = {
 		.policy = { "models", MINUTES(10), MINUTES(2), DAYS(1) },
 		.parts = catalogue_parts,
 		.load = load_catalogue,
+		.warm = WARM_DEFAULTS,
 	},
 	{
 		.route = "GET /api/models",
@@ -317,7 +305,10 @@ const struct endpoint models_endpoints[] = {
 		       "description, context_length, pricing, parameters) "
 		       "VALUES ($1, $2, $3, $4, $5, $6, $7) "
 		       "RETURNING json_build_object('data', " MODEL_JSON ")",
-		.run = run_create,
+		.run = run_json,
+		.status = 201,
+		.details = MODEL_DETAILS,
+		.emits = "model.created",
 	},
 	{
 		.route = "PUT /api/models/{id}",
@@ -327,7 +318,9 @@ const struct endpoint models_endpoints[] = {
 		       "description = $5, context_length = $6, pricing = $7, "
 		       "parameters = $8, updated_at = now() WHERE " MAY_CHANGE
 		       " RETURNING json_build_object('data', " MODEL_JSON ")",
-		.run = run_replace,
+		.run = run_json,
+		.details = MODEL_DETAILS,
+		.emits = "model.updated",
 	},
 	{
 		.route = "DELETE /api/models/{id}",
@@ -337,11 +330,14 @@ const struct endpoint models_endpoints[] = {
 		       " RETURNING json_build_object('data', "
 		       "json_build_object('id', m.id, 'deleted', true))",
 		.run = run_json,
+		.details = MODEL_DETAILS,
+		.emits = "model.deleted",
 	},
 	{
 		.route = "POST /api/admin/sync-models",
 		.access = ACCESS_ADMIN,
 		.run = run_sync,
+		.emits = "models.synced",
 	},
 	ENDPOINTS_END,
 };

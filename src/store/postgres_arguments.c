@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define OID_BYTEA 17 /* in every PostgreSQL: src/include/catalog/pg_type.dat */
+#define OID_TEXT 25
 
 void
 postgres_arguments_fini(struct postgres_arguments *a)
@@ -56,6 +57,9 @@ postgres_arguments_init(struct postgres_arguments *a,
 			a->types[i] = OID_BYTEA;
 			break;
 		case PG_NULL:
+			break;
+		case PG_UNUSED:
+			a->types[i] = OID_TEXT;
 			break;
 		}
 	}

@@ -13,7 +13,12 @@
 struct postgres_value {
 	/* Need not be NUL-terminated; no NUL inside unless it is a bytea. */
 	struct bytes text;
-	enum { PG_TEXT, PG_BYTEA, PG_NULL } kind;
+	enum {
+		PG_TEXT,
+		PG_BYTEA,
+		PG_NULL,
+		PG_UNUSED, /* not mentioned in the statement, where the server could infer no type */
+	} kind;
 };
 
 #define PG_VALUES_MAX 32

@@ -238,7 +238,8 @@ answer_run(struct visit *v, struct run *r)
 		   "Content-Type: application/json; charset=utf-8\r\n"
 		   "Content-Length: %zu\r\n"
 		   "Cache-Control: no-store\r\n\r\n",
-		   r->status, r->status == 201 ? "Created" : "OK",
+		   r->status != 0 ? r->status : 200,
+		   r->status == 201 ? "Created" : "OK",
 		   r->body.len);
 	leave(v);
 	a = (struct answer){ .head = buf_bytes(&head),
@@ -258,7 +259,7 @@ run(void *arg)
 	struct run r = { .services = v->dispatch->services,
 			 .served = v->served,
 			 .values = &v->values,
-			 .status = 200 };
+			 .status = v->served->endpoint->status };
 	enum result result = R_OK;
 
 	if (!prepare(v))
@@ -277,7 +278,9 @@ run(void *arg)
 	} else {
 		const struct problem p = {
 			.status = problem_status_of_run(result),
-			.detail = r.detail.len > 0 ? r.detail.at : NULL,
+			.detail = r.detail.len > 0
+					  ? r.detail.at
+					  : v->served->endpoint->details[result],
 			.retry_ms = result == R_UNAVAILABLE ? 1000 : 0,
 		};
 

@@ -45,6 +45,15 @@ unpack(struct bytes from, struct values *v)
 	return (true);
 }
 
+enum result
+endpoint_values(const struct served *e, struct bytes arguments,
+		struct values *out)
+{
+	if (unpack(arguments, out) && out->count == e->n_params + 1)
+		return (R_OK);
+	return (R_INVALID);
+}
+
 static enum result
 load(void *context, struct cache_load *cache)
 {
@@ -52,8 +61,7 @@ load(void *context, struct cache_load *cache)
 	struct values values;
 	struct load l = { e->services, e, &values, cache };
 
-	if (!unpack(cache->arguments, &values) ||
-	    values.count != e->n_params + 1)
+	if (endpoint_values(e, cache->arguments, &values) != R_OK)
 		return (R_INTERNAL);
 	return (e->endpoint->load(&l));
 }
@@ -67,8 +75,7 @@ list_parts(void *context, const struct cache_load *cache,
 	struct values values;
 	const struct load l = { e->services, e, &values, &copy };
 
-	if (!unpack(cache->arguments, &values) ||
-	    values.count != e->n_params + 1)
+	if (endpoint_values(e, cache->arguments, &values) != R_OK)
 		return (0);
 	return (e->endpoint->parts(&l, parts));
 }
@@ -160,7 +167,58 @@ flaw_in_params(const struct endpoint *e, struct bytes path)
 			return ("has a PARAM_WORD without words");
 		if (find_param(e, bytes_of(p->name)) != p)
 			return ("has two parameters of one name");
+		if (p->since != NULL &&
+		    find_param(e, bytes_of(p->since)) == NULL)
+			return ("has a .since that is no parameter");
 	}
+	return (NULL);
+}
+
+/* Does the statement mention "$number"? */
+static bool
+mentions(const char *sql, unsigned number)
+{
+	struct bytes rest = bytes_of(sql);
+	unsigned long found;
+
+	while (rest.len > 0) {
+		(void)bytes_cut(&rest, '$');
+		for (found = 0; rest.len > 0 && rest.at[0] >= '0' &&
+				rest.at[0] <= '9' && found <= VALUES_MAX;
+		     rest = bytes_from(rest, 1))
+			found = found * 10 + (unsigned long)(rest.at[0] - '0');
+		if (found == number)
+			return (true);
+	}
+	return (false);
+}
+
+/* An answer that is made for one user is in that user's key; and all statements
+ * of an answer are given the same values. */
+static const char *
+flaw_in_sql(const struct endpoint *e)
+{
+	bool for_user = e->run != NULL || has_name(bytes_of(e->key), "user");
+	const struct query *q;
+	unsigned i, n = 0;
+
+	if ((e->load == load_json || e->run == run_json) && e->sql == NULL)
+		return ("has no .sql");
+	if (e->load == load_queries && e->queries == NULL)
+		return ("has no .queries");
+	if (e->sql != NULL && !for_user && mentions(e->sql, 1))
+		return ("uses $1, the caller, but has no {user} in its .key");
+	for (q = e->queries; q != NULL && q->name != NULL; q++, n++) {
+		if (!for_user && mentions(q->sql, 1))
+			return ("uses $1, the caller, but has no {user} in its "
+				".key");
+		for (i = 1; i <= VALUES_MAX; i++)
+			if (mentions(q->sql, i) !=
+			    mentions(e->queries->sql, i))
+				return ("has .queries with different values");
+	}
+	if (n > POSTGRES_ALL_MAX)
+		return ("has too many .queries");
 	return (NULL);
 }
 
@@ -180,8 +238,8 @@ flaw(const struct endpoint *e, enum method method, struct bytes path)
 		return ("has .load but no .policy");
 	if (e->load != NULL && (wrong = flaw_in_key(e)) != NULL)
 		return (wrong);
-	if ((e->load == load_json || e->run == run_json) && e->sql == NULL)
-		return ("has no .sql");
+	if ((wrong = flaw_in_sql(e)) != NULL)
+		return (wrong);
 	return (flaw_in_params(e, path));
 }
 
@@ -302,6 +360,20 @@ endpoint_part(const struct served *e, const struct values *v,
 			       &part->arguments));
 }
 
+static void
+bind(const struct values *v, const char *sql,
+     struct postgres_value values[static VALUES_MAX])
+{
+	unsigned i;
+
+	for (i = 0; i < v->count; i++) {
+		values[i].text = v->of[i];
+		values[i].kind = v->of[i].at != NULL ? PG_TEXT : PG_NULL;
+		if (!mentions(sql, i + 1))
+			values[i] = (struct postgres_value){ .kind = PG_UNUSED };
+	}
+}
+
 /* Run the endpoint's statement; its one value to `to`. */
 static enum result
 query(const struct served *e, const struct values *v, int64_t deadline_ms,
@@ -310,12 +382,8 @@ query(const struct served *e, const struct values *v, int64_t deadline_ms,
 	struct postgres_value values[VALUES_MAX];
 	struct postgres_rows *rows;
 	enum result r;
-	unsigned i;
 
-	for (i = 0; i < v->count; i++)
-		values[i] = (struct postgres_value){
-			v->of[i], v->of[i].at == NULL ? PG_NULL : PG_TEXT
-		};
+	bind(v, e->endpoint->sql, values);
 	r = postgres_query(e->services->pg, deadline_ms, e->endpoint->sql,
 			   values, v->count, &rows);
 	if (r != R_OK)
@@ -339,4 +407,36 @@ enum result
 run_json(struct run *r)
 {
 	return (query(r->served, r->values, 0, &r->body));
+}
+
+enum result
+load_queries(struct load *l)
+{
+	const struct query *q = l->served->endpoint->queries;
+	struct postgres_rows *rows[POSTGRES_ALL_MAX];
+	struct postgres_value values[VALUES_MAX];
+	const char *sql[POSTGRES_ALL_MAX];
+	struct buf *to = &l->cache->body;
+	unsigned i, n;
+	enum result r;
+
+	for (n = 0; q[n].name != NULL; n++)
+		sql[n] = q[n].sql;
+	bind(l->values, sql[0], values);
+	r = postgres_query_all(l->services->pg, l->cache->deadline_ms, sql, n,
+			       values, l->values->count, rows);
+	if (r != R_OK)
+		return (r);
+	buf_str(to, "{\"data\":{");
+	for (i = 0; i < n; i++) {
+		buf_printf(to, "%s\"%s\":", i > 0 ? "," : "", q[i].name);
+		if (postgres_count(rows[i]) == 0 ||
+		    postgres_is_null(rows[i], 0, 0))
+			buf_str(to, "null");
+		else
+			buf_add(to, postgres_get(rows[i], 0, 0));
+		postgres_rows_free(rows[i]);
+	}
+	buf_str(to, "}}");
+	return (R_OK);
 }

@@ -27,6 +27,8 @@ enum param_kind {
 	PARAM_INT,
 	PARAM_NUMBER,
 	PARAM_UUID,
+	PARAM_DATE,   /* YYYY-MM-DD */
+	PARAM_EMAIL,
 	PARAM_OBJECT, /* a JSON object */
 };
 
@@ -44,6 +46,7 @@ struct param {
 	bool optional;
 	const char *otherwise; /* the value when absent; implies optional */
 	const char *of;	       /* words, separated by spaces */
+	const char *since;     /* of dates: the parameter that it may not be before */
 
 	/* Optional, for words that only the configuration knows.  Says in
 	 * `accepted` what would do, when it returns false. */
@@ -79,10 +82,16 @@ struct run {
 	const struct served *served;
 	const struct values *values;
 	struct buf body;   /* the answer's JSON */
-	struct buf detail; /* of a failure, for the client */
-	int status;	   /* of success; 200 unless set */
+	struct buf detail; /* of a failure, for the client; the endpoint's unless set */
+	int status;	   /* of success; the endpoint's unless set */
 };
 typedef enum result run_fn(struct run *r);
+
+/* One of the statements that an answer is made of. */
+struct query {
+	const char *name, *sql;
+};
+#define QUERIES_END { .name = NULL }
 
 struct endpoint {
 	const char *route; /* "GET /api/models", "PUT /api/models/{id}" */
@@ -98,9 +107,18 @@ struct endpoint {
 	load_fn *load;
 	parts_fn *parts; /* optional */
 
+	/* In the body of a PATCH at least one parameter is given; which of its absent
+	 * ones mean "as it was" its SQL says. */
 	run_fn *run;
-	const char *sql; /* for load_json and run_json: $1 is the caller, $2...
-			  * the parameters; one row, one column of JSON */
+	int status;		       /* of success; 200 unless set */
+	const char *details[R_COUNT_]; /* of failures, for the client */
+	const char *emits; /* the events it causes (events.def), separated by spaces; the
+			    * database's triggers see to what follows from them */
+
+	/* For load_json, run_json and load_queries: $1 is the caller, $2... the
+	 * parameters, all for each statement; one row, one column of JSON. */
+	const char *sql;
+	const struct query *queries;
 };
 #define ENDPOINTS_END { .route = NULL }
 
@@ -140,6 +158,11 @@ MUST_USE enum result endpoint_serve(const struct endpoint *e, const struct servi
 MUST_USE enum result endpoint_query(const struct served *e, const struct values *v,
 				    struct buf *key, struct buf *log_key, struct buf *arguments);
 
+/* The values that a query's arguments were packed from; views into them.  R_INVALID:
+ * they are not this endpoint's. */
+MUST_USE enum result endpoint_values(const struct served *e, struct bytes arguments,
+				     struct values *out);
+
 /* Fill in `part` for another endpoint of the same services with these values. */
 MUST_USE enum result endpoint_part(const struct served *e, const struct values *v,
 				   struct cache_part *part);
@@ -147,5 +170,8 @@ MUST_USE enum result endpoint_part(const struct served *e, const struct values *
 /* Loads and runs the endpoint's SQL.  No row: R_NOT_FOUND. */
 load_fn load_json;
 run_fn run_json;
+
+/* Runs the endpoint's queries side by side: {"data":{name: JSON, ...}}. */
+load_fn load_queries;
 
 #endif

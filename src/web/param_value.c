@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define TEXT_MAX 200 /* characters, when a table gives no other */
+#define EMAIL_MAX 254 /* RFC 5321's longest path */
 
 static size_t
 characters(struct bytes text)
@@ -70,6 +71,39 @@ is_word_of(struct bytes word, const char *words)
 	return (false);
 }
 
+static bool
+is_date(struct bytes text)
+{
+	static const int days[] = { 31, 28, 31, 30, 31, 30,
+				    31, 31, 30, 31, 30, 31 };
+	int64_t year, month, day;
+
+	if (text.len != 10 || text.at[4] != '-' || text.at[7] != '-' ||
+	    !bytes_to_int64((struct bytes){ text.at, 4 }, &year) ||
+	    !bytes_to_int64((struct bytes){ text.at + 5, 2 }, &month) ||
+	    !bytes_to_int64((struct bytes){ text.at + 8, 2 }, &day) ||
+	    year < 1 || month < 1 || month > 12 || day < 1)
+		return (false);
+	if (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
+		return (day <= 29);
+	return (day <= days[month - 1]);
+}
+
+/* One "@" with something on both sides, and no white space: what more there is to
+ * know only a mail server can tell. */
+static bool
+is_email(struct bytes text)
+{
+	struct bytes domain = text, local = bytes_cut(&domain, '@');
+	size_t i;
+
+	for (i = 0; i < text.len; i++)
+		if ((unsigned char)text.at[i] <= ' ' || text.at[i] == 0x7f)
+			return (false);
+	return (local.len > 0 && domain.len > 0 && bytes_find(domain, '@') < 0 &&
+		characters(text) <= EMAIL_MAX);
+}
+
 /* A value, and what it means where that is a number. */
 struct meant {
 	struct bytes text;
@@ -114,6 +148,18 @@ is_right(const struct param *p, const struct services *s, struct meant *m,
 	case PARAM_UUID:
 		if (!(right = bytes_is_uuid(m->text)))
 			buf_str(accepted, "a UUID");
+		break;
+	case PARAM_DATE:
+		if (!(right = is_date(m->text)))
+			buf_str(accepted, "a date, YYYY-MM-DD");
+		break;
+	case PARAM_EMAIL:
+		if (!(right = is_email(m->text)))
+			buf_printf(accepted, "an e-mail address of at most %d characters", EMAIL_MAX);
+		break;
+	case PARAM_BOOL:
+		if (!(right = is_word_of(m->text, "true false")))
+			buf_str(accepted, "true or false");
 		break;
 	case PARAM_OBJECT:
 		right = json_check(m->text) == R_OK &&

@@ -4,6 +4,8 @@
 #include "../base/json.h"
 #include "param_value.h"
 
+#include <string.h>
+
 static int
 hex_digit(char c)
 {
@@ -158,6 +160,29 @@ take_path(const struct served *e, const struct request *rq, struct arena *arena,
 	return (R_OK);
 }
 
+/* Dates that belong together are in order; as texts they sort as in time. */
+static enum result
+check_order(const struct served *e, const struct values *v, struct buf *problem)
+{
+	const struct param *p = e->endpoint->params;
+	struct bytes from, to;
+	unsigned i, at = 0;
+
+	for (i = 0; i < e->n_params; i++) {
+		to = v->of[i + 1];
+		if (p[i].since == NULL || to.at == NULL ||
+		    find(e, bytes_of(p[i].since), p[i].in, &at) == NULL)
+			continue;
+		from = v->of[at];
+		if (from.at == NULL || memcmp(from.at, to.at, to.len) <= 0)
+			continue;
+		buf_printf(problem, "%s: expected a date that is not before %s",
+			   p[i].name, p[i].since);
+		return (R_INVALID);
+	}
+	return (R_OK);
+}
+
 /* Defaults for what is absent; an error for what must not be. */
 static enum result
 complete(const struct served *e, enum param_in in, struct values *v,
@@ -197,7 +222,9 @@ params_from_url(const struct served *e, const struct request *rq,
 		return (r);
 	if ((r = take_path(e, rq, arena, v, problem)) != R_OK)
 		return (r);
-	return (complete(e, IN_QUERY, v, problem));
+	if ((r = complete(e, IN_QUERY, v, problem)) != R_OK)
+		return (r);
+	return (check_order(e, v, problem));
 }
 
 static bool
@@ -213,7 +240,8 @@ take_member(const struct param *p, struct bytes raw, struct arena *arena,
 {
 	bool is_string = raw.len > 0 && raw.at[0] == '"';
 	bool wants_string = p->kind == PARAM_TEXT || p->kind == PARAM_WORD ||
-			    p->kind == PARAM_UUID;
+			    p->kind == PARAM_UUID || p->kind == PARAM_DATE ||
+			    p->kind == PARAM_EMAIL;
 	struct buf text = { 0 };
 	enum result r;
 
@@ -221,6 +249,7 @@ take_member(const struct param *p, struct bytes raw, struct arena *arena,
 		buf_printf(problem, "%s: expected %s", p->name,
 			   wants_string		     ? "a string"
 			   : p->kind == PARAM_OBJECT ? "a JSON object"
+			   : p->kind == PARAM_BOOL   ? "true or false"
 						     : "a number");
 		return (R_INVALID);
 	}
@@ -237,10 +266,23 @@ take_member(const struct param *p, struct bytes raw, struct arena *arena,
 	return (r);
 }
 
+static bool
+has_any(const struct served *e, enum param_in in, const struct values *v)
+{
+	unsigned i;
+
+	for (i = 0; i < e->n_params; i++)
+		if (e->endpoint->params[i].in == in && v->of[i + 1].at != NULL)
+			return (true);
+	return (false);
+}
+
 enum result
 params_from_body(const struct served *e, struct bytes body, struct arena *arena,
 		 struct values *v, struct buf *problem)
 {
+	/* A PATCH leaves what is absent as it is; null is a value, then. */
+	bool is_patch = e->method == METHOD_PATCH;
 	struct bytes rest, name, raw, value;
 	struct buf text = { 0 };
 	const struct param *p;
@@ -265,7 +307,8 @@ params_from_body(const struct served *e, struct bytes body, struct arena *arena,
 		} else if (v->of[at].at != NULL) {
 			buf_printf(problem, "%s: given twice", p->name);
 			r = R_INVALID;
-		} else if (is_optional(p) && bytes_equal(raw, BYTES("null"))) {
+		} else if (is_optional(p) && !is_patch &&
+			   bytes_equal(raw, BYTES("null"))) {
 			continue;
 		} else if ((r = take_member(p, raw, arena, &value, problem)) ==
 				   R_OK &&
@@ -275,5 +318,10 @@ params_from_body(const struct served *e, struct bytes body, struct arena *arena,
 		}
 	}
 	buf_fini(&text);
+	if (r == R_OK && is_patch && !has_any(e, IN_BODY, v)) {
+		buf_str(problem, "the body: expected at least one field");
+		list_known(e, IN_BODY, problem);
+		r = R_INVALID;
+	}
 	return (r != R_OK ? r : complete(e, IN_BODY, v, problem));
 }
