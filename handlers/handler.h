@@ -8,6 +8,9 @@
  */
 #include "../src/base/clock.h"
 #include "../src/base/json.h"
+#include "../src/base/pool.h"
+#include "../src/cache/exposition.h"
+#include "../src/cache/operations.h"
 #include "../src/web/endpoint.h"
 #include "../src/web/router.h"
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cache/health.h"
 #include "gateways.h"
 #include "policies.h"
 #include "store/redis.h"
@@ -22,6 +23,8 @@
 #define LAST_LOADS_MS 2000   /* and for loads that nobody waits for */
 #define LOAD_MARGIN_MS 500   /* a load ends a little after its upstream's time */
 #define REDIS_QUEUE 100000
+#define APART_THREADS 8	     /* for what must answer when nothing else does */
+#define APART_QUEUE 1000
 
 struct worker {
 	const struct config *config;
@@ -162,6 +165,20 @@ stop_gateways(struct worker *w)
 	gateways_free(w->gateways, w->services.n_gateways);
 }
 
+/* How the gateways' breakers stand; see metrics.h. */
+static void
+add_gateways(void *arg, struct buf *to)
+{
+	static const char *const states[] = { "closed", "open", "half-open" };
+	const struct worker *w = arg;
+	unsigned i;
+
+	for (i = 0; i < w->services.n_gateways; i++)
+		buf_printf(to, ",\"breaker|gateway %s/%s\":1",
+			   w->gateways[i].name,
+			   states[upstream_state(w->gateways[i].upstream)]);
+}
+
 static enum result
 start_cache(struct worker *w)
 {
@@ -190,6 +207,8 @@ start_cache(struct worker *w)
 							     ? upstream_ms
 							     : database_ms),
 		.loader_threads = (unsigned)config_int(c, SET_LOADER_THREADS),
+		.gauges = add_gateways,
+		.gauges_arg = w,
 	};
 
 	return (cache_new(&options, &w->cache));
@@ -199,6 +218,26 @@ static void
 stop_cache(struct worker *w)
 {
 	cache_free(w->cache);
+}
+
+static enum result
+start_apart(struct worker *w)
+{
+	const struct pool_options options = { "apart", APART_THREADS,
+					      APART_QUEUE };
+
+	w->services.health = health_new(w->cache);
+	w->services.apart = pool_new(&options);
+	return (w->services.health != NULL && w->services.apart != NULL
+			? R_OK
+			: R_NO_MEMORY);
+}
+
+static void
+stop_apart(struct worker *w)
+{
+	pool_free(w->services.apart);
+	health_free(w->services.health);
 }
 
 /* Are all words of HANDLERS names that there are? */
@@ -304,6 +343,7 @@ static const struct {
 	{ "the server", NULL, stop_server },
 	{ "the routes", NULL, stop_routes },
 	{ "the cache", start_cache, stop_cache },
+	{ "the threads apart", start_apart, stop_apart },
 	{ "the routes", start_routes, NULL },
 	{ "the server", start_server, NULL },
 };

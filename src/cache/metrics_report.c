@@ -166,16 +166,33 @@ metrics_report_own(struct bytes gauges, struct metrics_report *out)
 	return (R_OK);
 }
 
+/* The first row of a cell or of a later one; rows are in order of cells. */
+static unsigned
+find_cell(const struct metrics_report *r, unsigned cell)
+{
+	unsigned low = 0, high = r->n_rows, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (r->rows[middle].cell < cell)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return (low);
+}
+
+/* `label` NULL: all of them. */
 static int64_t
-sum_of_cell(const struct metrics_report *r, const char *label, unsigned cell)
+sum_of_cell(const struct metrics_report *r, const struct bytes *label,
+	    unsigned cell)
 {
 	int64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i < r->n_rows; i++)
-		if (r->rows[i].cell == cell &&
-		    (label == NULL ||
-		     bytes_equal(r->rows[i].label, bytes_of(label))))
+	for (i = find_cell(r, cell); i < r->n_rows && r->rows[i].cell == cell;
+	     i++)
+		if (label == NULL || bytes_equal(r->rows[i].label, *label))
 			sum += r->rows[i].value;
 	return (sum);
 }
@@ -184,12 +201,15 @@ int64_t
 metrics_count(const struct metrics_report *r, const char *label,
 	      enum counter c)
 {
-	return (sum_of_cell(r, label, counters_cell_of(c)));
+	struct bytes wanted = bytes_of(label);
+
+	return (sum_of_cell(r, label != NULL ? &wanted : NULL,
+			    counters_cell_of(c)));
 }
 
-struct metrics_times
-metrics_times(const struct metrics_report *r, const char *label,
-	      enum histogram h)
+static struct metrics_times
+times(const struct metrics_report *r, const struct bytes *label,
+      enum histogram h)
 {
 	unsigned first = counters_cell_of_times(h), i;
 	struct metrics_times t = { 0 };
@@ -200,6 +220,22 @@ metrics_times(const struct metrics_report *r, const char *label,
 	}
 	t.sum_us = sum_of_cell(r, label, first + COUNTERS_BUCKETS);
 	return (t);
+}
+
+struct metrics_times
+metrics_times(const struct metrics_report *r, const char *label,
+	      enum histogram h)
+{
+	struct bytes wanted = bytes_of(label);
+
+	return (times(r, label != NULL ? &wanted : NULL, h));
+}
+
+struct metrics_times
+metrics_times_of(const struct metrics_report *r, struct bytes label,
+		 enum histogram h)
+{
+	return (times(r, &label, h));
 }
 
 int64_t

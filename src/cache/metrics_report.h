@@ -55,6 +55,9 @@ struct metrics_times {
 struct metrics_times metrics_times(const struct metrics_report *r, const char *label,
 				   enum histogram h);
 
+struct metrics_times metrics_times_of(const struct metrics_report *r, struct bytes label,
+				      enum histogram h);
+
 int64_t metrics_gauge(const struct metrics_report *r, const char *name, const char *label);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SLOW_MS 10000	   /* statements here may look at the whole table */
+#define SIZES_MS 1000	   /* but these are asked for often */
 #define KEYS_MOST "10000"  /* of one glob; over that its widest scope is logged */
 
 static struct postgres_value
@@ -355,6 +356,63 @@ operations_arguments(struct cache *c, struct bytes key, struct buf *to)
 	if (r == R_OK)
 		entry_unref(e);
 	return (r == R_OK ? buf_error(to) : r);
+}
+
+unsigned
+operations_sizes(struct cache *c,
+		 struct operations_size out[static OPERATIONS_SIZES])
+{
+	static const char sql[] =
+		"WITH sizes AS (SELECT split_part(cache_key, ':', 1) AS prefix, "
+		"count(*) AS entries, sum(size_bytes) AS bytes, "
+		"count(*) FILTER (WHERE used_at <= updated_at) AS unread "
+		"FROM cache_entries WHERE expires_at > now() GROUP BY 1), "
+		"changes AS (SELECT split_part(scope, ':', 1) AS prefix, "
+		"count(*) AS changes FROM cache_invalidations "
+		"WHERE created_at > now() - interval '1 day' GROUP BY 1) "
+		"SELECT s.prefix, s.entries, s.bytes, s.unread, "
+		"coalesce(c.changes, 0) FROM sizes s LEFT JOIN changes c "
+		"USING (prefix) ORDER BY s.bytes DESC LIMIT 32";
+	struct postgres_rows *rows;
+	unsigned i, n;
+
+	if (postgres_query(cache_tiers(c)->pg, clock_monotonic_ms() + SIZES_MS,
+			   sql, NULL, 0, &rows) != R_OK)
+		return (0);
+	n = postgres_count(rows);
+	for (i = 0; i < n && i < OPERATIONS_SIZES; i++) {
+		snprintf(out[i].prefix, sizeof(out[i].prefix), "%s",
+			 postgres_get(rows, i, 0).at);
+		out[i].entries = postgres_get_int(rows, i, 1);
+		out[i].bytes = postgres_get_int(rows, i, 2);
+		out[i].unread = postgres_get_int(rows, i, 3);
+		out[i].changes = postgres_get_int(rows, i, 4);
+	}
+	postgres_rows_free(rows);
+	return (i);
+}
+
+static enum result
+take_integer(void *arg, const struct redis_reply *reply)
+{
+	if (reply->type != REDIS_INTEGER)
+		return (R_BAD_ANSWER);
+	*(int64_t *)arg = reply->integer;
+	return (R_OK);
+}
+
+int64_t
+operations_redis_keys(struct cache *c)
+{
+	static const struct bytes argv[] = { BYTES_INIT("DBSIZE") };
+	const struct tiers *t = cache_tiers(c);
+	int64_t keys = -1;
+
+	if (redis_tier_is_usable(t->redis) &&
+	    redis_call(redis_tier_redis(t->redis), argv, 1, take_integer,
+		       &keys) != R_OK)
+		keys = -1;
+	return (keys);
 }
 
 bool

@@ -100,6 +100,12 @@ assert_there(const struct postgres_rows *rows, unsigned row, unsigned column)
 	assert(column < (unsigned)PQnfields(rows->result));
 }
 
+unsigned
+postgres_columns(const struct postgres_rows *rows)
+{
+	return ((unsigned)PQnfields(rows->result));
+}
+
 bool
 postgres_is_null(const struct postgres_rows *rows, unsigned row,
 		 unsigned column)

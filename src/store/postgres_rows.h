@@ -22,6 +22,7 @@ MUST_USE enum result postgres_rows_new(struct pg_result *result,
 void postgres_rows_free(struct postgres_rows *rows);
 
 unsigned postgres_count(const struct postgres_rows *rows);
+unsigned postgres_columns(const struct postgres_rows *rows);
 bool postgres_is_null(const struct postgres_rows *rows, unsigned row,
 		      unsigned column);
 

@@ -77,6 +77,16 @@ credentials(const struct request *rq)
 	return (bytes_trim(rest));
 }
 
+bool
+auth_brings_secret(const struct request *rq, struct bytes secret)
+{
+	struct bytes rest = rq->authorization;
+	struct bytes scheme = bytes_cut(&rest, ' ');
+
+	return (secret.len > 0 && bytes_equal_nocase(scheme, BYTES("Bearer")) &&
+		bytes_equal_constant_time(bytes_trim(rest), secret));
+}
+
 enum result
 auth_claim(const struct auth *a, const struct request *rq, struct claim *claim)
 {

@@ -34,6 +34,9 @@ struct claim {
 MUST_USE enum result auth_claim(const struct auth *a, const struct request *rq,
 				struct claim *claim);
 
+/* Does the request bring `secret` (not empty) as its bearer token?  In constant time. */
+bool auth_brings_secret(const struct request *rq, struct bytes secret);
+
 /* Does the entry prove the claim?  R_OK, or R_FORBIDDEN. */
 MUST_USE enum result auth_verify(const struct claim *claim, const struct entry *e,
 				 struct identity *who);

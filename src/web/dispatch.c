@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatch.h"
 
+#include "../base/clock.h"
 #include "../cache/scope.h"
 #include "params.h"
 #include "problem.h"
 #include "response.h"
 #include "server.h"
+#include "tally.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ struct visit {
 	struct identity who;
 	bool known; /* who is asking, if that matters */
 	bool parked;
+	int64_t began_us;
 	struct claim claim;
 	struct values values;
 	struct buf key, log_key, arguments;
@@ -31,6 +34,13 @@ static void
 release_buf(const void *owner)
 {
 	free((void *)(uintptr_t)owner);
+}
+
+static void
+send_answer(struct exchange *x, const struct answer *a)
+{
+	tally_answer(a);
+	server_answer(x, a);
 }
 
 /* Release what a visit holds outside of its arena. */
@@ -61,7 +71,7 @@ answer_problem(struct visit *v, const struct problem *p)
 		a.head = BYTES("Status: 503 Service Unavailable\r\n"
 			       "Content-Length: 0\r\n\r\n"),
 		a.body = BYTES_NONE;
-	server_answer(x, &a);
+	send_answer(x, &a);
 	buf_fini(&head);
 }
 
@@ -86,7 +96,7 @@ answer_entry(struct visit *v, const struct cache_answer *a)
 				    : AUDIENCE_PRIVATE,
 			    head, &answer);
 	leave(v);
-	server_answer(x, &answer);
+	send_answer(x, &answer);
 }
 
 static void
@@ -181,6 +191,7 @@ fetched(void *arg, const struct cache_answer *a)
 {
 	struct visit *v = arg;
 
+	tally_fetched(v->served->policy.category, a, v->began_us);
 	if (a->result == R_OK)
 		answer_entry(v, a);
 	else
@@ -198,6 +209,7 @@ answer_from_cache(struct visit *v)
 		return;
 	q = query_of(v);
 	if (cache_peek(c, &q, &a)) {
+		tally_fetched(v->served->policy.category, &a, v->began_us);
 		answer_entry(v, &a);
 		return;
 	}
@@ -229,24 +241,31 @@ takes_body(const struct served *s)
 static void
 answer_run(struct visit *v, struct run *r)
 {
+	bool head_only = v->x->request.method == METHOD_HEAD;
+	int status = r->status != 0 ? r->status : 200;
 	struct exchange *x = v->x;
 	struct buf head = { 0 };
 	struct answer a;
 
 	buf_printf(&head,
 		   "Status: %d %s\r\n"
-		   "Content-Type: application/json; charset=utf-8\r\n"
+		   "Content-Type: %s\r\n"
 		   "Content-Length: %zu\r\n"
 		   "Cache-Control: no-store\r\n\r\n",
-		   r->status != 0 ? r->status : 200,
-		   r->status == 201 ? "Created" : "OK",
+		   status,
+		   status == 200   ? "OK"
+		   : status == 201 ? "Created"
+				   : problem_title(status),
+		   r->content_type != NULL ? r->content_type
+					   : "application/json; charset=utf-8",
 		   r->body.len);
 	leave(v);
 	a = (struct answer){ .head = buf_bytes(&head),
-			     .body = buf_bytes(&r->body),
+			     .body = head_only ? BYTES_NONE
+					       : buf_bytes(&r->body),
 			     .release = release_buf,
 			     .owner = r->body.at };
-	server_answer(x, &a);
+	send_answer(x, &a);
 	buf_fini(&head);
 }
 
@@ -273,7 +292,8 @@ run(void *arg)
 		result = buf_error(&r.body);
 	if (result == R_OK) {
 		/* A Redis that cannot be told is not believed until it has been. */
-		(void)!cache_catch_up(v->dispatch->services->cache);
+		if (v->served->method != METHOD_GET)
+			(void)!cache_catch_up(v->dispatch->services->cache);
 		answer_run(v, &r);
 	} else {
 		const struct problem p = {
@@ -293,8 +313,10 @@ run(void *arg)
 static void
 answer_by_running(struct visit *v)
 {
+	const struct services *s = v->dispatch->services;
 	const struct request *rq = &v->x->request;
 	struct problem busy = { .status = 503, .retry_ms = 1000 };
+	enum result r;
 
 	if (rq->body_error == R_TOO_LARGE) {
 		answer_status(v, 413, "The body is too large.");
@@ -310,7 +332,9 @@ answer_by_running(struct visit *v)
 	}
 	if ((v = park(v)) == NULL)
 		return;
-	if (cache_run(v->dispatch->services->cache, run, v) != R_OK)
+	r = v->served->endpoint->apart ? pool_submit(s->apart, run, v)
+				       : cache_run(s->cache, run, v);
+	if (r != R_OK)
 		answer_problem(v, &busy);
 }
 
@@ -318,7 +342,9 @@ answer_by_running(struct visit *v)
 static void
 answer_known(struct visit *v)
 {
-	if (v->served->endpoint->access == ACCESS_ADMIN &&
+	enum access access = v->served->endpoint->access;
+
+	if ((access == ACCESS_ADMIN || (access == ACCESS_SCRAPE && v->known)) &&
 	    v->who.role != ROLE_ADMIN)
 		answer_status(v, 403, "This needs the API key of an admin.");
 	else if (v->served->endpoint->load != NULL)
@@ -371,20 +397,41 @@ identify(struct visit *v)
 		cache_fetch(c, &v->claim.query, identified, v);
 }
 
+/* Who may come in is known by the endpoint's access alone, or asked for. */
+static void
+admit(struct visit *v)
+{
+	const struct config *c = v->dispatch->services->config;
+	enum access access = v->served->endpoint->access;
+	bool cron = access == ACCESS_CRON || access == ACCESS_SCRAPE;
+
+	if (cron && auth_brings_secret(&v->x->request,
+				       bytes_of(config_string(c, SET_CRON_SECRET))))
+		answer_known(v);
+	else if (access == ACCESS_PUBLIC)
+		answer_known(v);
+	else if (access != ACCESS_CRON)
+		identify(v);
+	else if (!config_is_set(c, SET_CRON_SECRET))
+		answer_status(v, 403, "This is closed: CRON_SECRET is not set.");
+	else
+		answer_status(v, 401, "This needs Authorization: Bearer and "
+				      "the CRON_SECRET.");
+}
+
 void
 dispatch_request(void *arg, struct exchange *x)
 {
-	struct visit v = { .dispatch = arg, .x = x };
+	struct visit v = { .dispatch = arg,
+			   .x = x,
+			   .began_us = clock_monotonic_us() };
 	struct buf allow = { 0 };
 	struct problem not_allowed = { .status = 405 };
 
 	switch (router_match(v.dispatch->router, &x->request, &v.served,
 			     &allow)) {
 	case R_OK:
-		if (v.served->endpoint->access == ACCESS_PUBLIC)
-			answer_known(&v);
-		else
-			identify(&v);
+		admit(&v);
 		break;
 	case R_INVALID:
 		not_allowed.allow = buf_bytes(&allow);

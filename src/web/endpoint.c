@@ -232,6 +232,10 @@ flaw(const struct endpoint *e, enum method method, struct bytes path)
 		return ("needs either .load or .run");
 	if (e->load != NULL && method != METHOD_GET)
 		return ("has .load but is not a GET");
+	if (e->load != NULL && e->apart)
+		return ("has .load but is apart");
+	if (e->load == NULL && e->warm != NULL)
+		return ("has .warm but no .load");
 	if (e->load != NULL && e->key == NULL)
 		return ("has .load but no .key");
 	if (e->load != NULL && e->policy.category == NULL)

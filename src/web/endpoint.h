@@ -6,7 +6,8 @@
 #include "../base/bytes.h"
 #include "../base/config.h"
 #include "../base/result.h"
-#include "../cache/cache.h"
+#include "../base/pool.h"
+#include "../cache/health.h"
 #include "../store/postgres.h"
 #include "../store/upstream.h"
 #include "request.h"
@@ -19,6 +20,8 @@ enum access {
 	ACCESS_PUBLIC,
 	ACCESS_USER,  /* any API key */
 	ACCESS_ADMIN, /* an API key of a user whose role is admin */
+	ACCESS_CRON,  /* CRON_SECRET as a bearer token; nobody when that is not set */
+	ACCESS_SCRAPE, /* either of the last two */
 };
 
 enum param_kind {
@@ -29,6 +32,7 @@ enum param_kind {
 	PARAM_UUID,
 	PARAM_DATE,   /* YYYY-MM-DD */
 	PARAM_EMAIL,
+	PARAM_BOOL,   /* true or false */
 	PARAM_OBJECT, /* a JSON object */
 };
 
@@ -84,6 +88,7 @@ struct run {
 	struct buf body;   /* the answer's JSON */
 	struct buf detail; /* of a failure, for the client; the endpoint's unless set */
 	int status;	   /* of success; the endpoint's unless set */
+	const char *content_type; /* application/json unless set */
 };
 typedef enum result run_fn(struct run *r);
 
@@ -110,16 +115,26 @@ struct endpoint {
 	/* In the body of a PATCH at least one parameter is given; which of its absent
 	 * ones mean "as it was" its SQL says. */
 	run_fn *run;
+
+	/* `run` has threads of its own, which no load or mutation keeps busy: for what
+	 * must answer when nothing else does. */
+	bool apart;
 	int status;		       /* of success; 200 unless set */
 	const char *details[R_COUNT_]; /* of failures, for the client */
 	const char *emits; /* the events it causes (events.def), separated by spaces; the
 			    * database's triggers see to what follows from them */
+
+	/* What to load before anybody asks (GET /cron/cache-warming): SQL whose rows are
+	 * questions, the caller first, then the parameters as they are in keys; or
+	 * WARM_DEFAULTS: the one question without a caller, all parameters at their defaults. */
+	const char *warm;
 
 	/* For load_json, run_json and load_queries: $1 is the caller, $2... the
 	 * parameters, all for each statement; one row, one column of JSON. */
 	const char *sql;
 	const struct query *queries;
 };
+#define WARM_DEFAULTS ""
 #define ENDPOINTS_END { .route = NULL }
 
 /* A gateway: a named upstream. */
@@ -136,6 +151,8 @@ struct services {
 	const struct gateway *gateways;
 	unsigned n_gateways;
 	const struct router *router;
+	struct health *health;
+	struct pool *apart; /* for endpoints that are `apart` */
 };
 
 /* An endpoint in service. */

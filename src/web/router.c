@@ -145,3 +145,62 @@ router_find(const struct router *r, const char *route)
 			return (&r->served[i]);
 	return (NULL);
 }
+
+/* Can `key` come from the template?  "{params}" stands for any number of parts,
+ * another name for one. */
+static bool
+key_matches(struct bytes template, struct bytes key)
+{
+	struct bytes want, have;
+
+	while (template.len > 0) {
+		want = bytes_cut(&template, ':');
+		if (bytes_equal(want, BYTES("{params}")))
+			return (true);
+		have = bytes_cut(&key, ':');
+		if (bytes_find(want, '{') < 0 && !bytes_equal(want, have))
+			return (false);
+		if (template.len > 0 && key.len == 0 &&
+		    !bytes_ends(template, BYTES("}")))
+			return (false);
+	}
+	return (key.len == 0);
+}
+
+const struct served *
+router_find_by_key(const struct router *r, struct bytes key)
+{
+	const struct endpoint *e;
+	unsigned i;
+
+	for (i = 0; i < r->count; i++) {
+		e = r->served[i].endpoint;
+		if (e->load != NULL && key_matches(bytes_of(e->key), key))
+			return (&r->served[i]);
+	}
+	return (NULL);
+}
+
+const char *
+router_category(const struct router *r, const char *prefix)
+{
+	const struct endpoint *e;
+	struct bytes key;
+	unsigned i;
+
+	for (i = 0; i < r->count; i++) {
+		e = r->served[i].endpoint;
+		key = bytes_of(e->key);
+		if (e->load != NULL &&
+		    bytes_equal(bytes_cut(&key, ':'), bytes_of(prefix)))
+			return (e->policy.category);
+	}
+	return (bytes_equal(bytes_of(prefix), BYTES("auth")) ? "auth"
+							     : "other");
+}
+
+const struct served *
+router_at(const struct router *r, unsigned i)
+{
+	return (i < r->count ? &r->served[i] : NULL);
+}

@@ -24,4 +24,13 @@ MUST_USE enum result router_match(const struct router *r, const struct request *
 /* The endpoint declared with this route and no `when`; NULL if it is not in service. */
 const struct served *router_find(const struct router *r, const char *route);
 
+/* The endpoint whose .key a key of the cache is made from; NULL: none. */
+const struct served *router_find_by_key(const struct router *r, struct bytes key);
+
+/* The category of keys that begin with this part; "other" when no endpoint has such. */
+const char *router_category(const struct router *r, const char *prefix);
+
+/* All endpoints in service, from 0; NULL at the end. */
+const struct served *router_at(const struct router *r, unsigned i);
+
 #endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache_admin: what an admin does to the cache by hand.
+ *
+ *	POST /api/cache/invalidate	{"category"} | {"pattern"} | {"event", "userId"}
+ *	GET  /api/cache/invalidate	keys by pattern, with TTL, size and tier
+ *	POST /api/admin/cache/refresh	{"key"}: load it now
+ *
+ * An invalidation is a record of the log like any other: once it is answered, no worker
+ * serves what it matched.  "soft": it is stale from then on, and served while it is
+ * loaded anew.
+ */
+#include "handler.h"
+
+/* By the parts that keys begin with. */
+#define CATEGORIES "models user admin usage servers analytics all"
+
+static enum result
+events_scopes(struct bytes event, struct bytes user, struct buf *scopes, struct buf *detail)
+{
+	(void)event; (void)user; (void)scopes; (void)detail;
+	return (R_INVALID);
+}
+
+/* Which of the three ways was asked for, as scopes or as a glob. */
+static enum result
+read_scopes(struct run *r, struct buf *scopes)
+{
+	const struct bytes *category = &r->values->of[1];
+	const struct bytes *pattern = &r->values->of[2];
+	const struct bytes *event = &r->values->of[3];
+	const struct bytes *user = &r->values->of[4];
+
+	if ((category->at != NULL) + (pattern->at != NULL) +
+		    (event->at != NULL) !=
+	    1) {
+		buf_str(&r->detail,
+			"the body: expected one of category, pattern and event");
+		return (R_INVALID);
+	}
+	if (user->at != NULL && event->at == NULL) {
+		buf_str(&r->detail, "userId: comes with an event only");
+		return (R_INVALID);
+	}
+	if (event->at != NULL)
+		return (events_scopes(*event, *user, scopes, &r->detail));
+	if (category->at != NULL && !bytes_equal(*category, BYTES("all"))) {
+		buf_add(scopes, *category);
+		buf_char(scopes, ':');
+	}
+	if (category->at != NULL)
+		buf_add(scopes, (struct bytes){ "*", 2 });
+	return (buf_error(scopes));
+}
+
+static void
+add_touched(struct buf *to, const struct operations_touched *touched)
+{
+	struct bytes rest = buf_bytes(&touched->scopes);
+	unsigned shown = 0;
+
+	buf_printf(to, "{\"data\":{\"invalidated\":%lld,\"scopes\":[",
+		   (long long)touched->entries);
+	for (; rest.len > 0 && shown < 100; shown++) {
+		if (shown > 0)
+			buf_char(to, ',');
+		buf_json(to, bytes_cut(&rest, '\0'));
+	}
+	buf_str(to, rest.len > 0 ? "],\"more\":true}}" : "]}}");
+}
+
+static enum result
+run_invalidate(struct run *r)
+{
+	struct operations_touched touched = { 0 };
+	enum cache_invalidation how =
+		bytes_equal(r->values->of[5], BYTES("true")) ? CACHE_SOFT
+							     : CACHE_HARD;
+	struct bytes pattern = r->values->of[2];
+	struct buf scopes = { 0 };
+	enum result result = read_scopes(r, &scopes);
+
+	if (result == R_OK && pattern.at != NULL)
+		result = operations_invalidate_glob(r->services->cache, pattern,
+						    how, &touched);
+	else if (result == R_OK)
+		result = operations_invalidate(r->services->cache,
+					       buf_bytes(&scopes), how,
+					       &touched);
+	if (result == R_OK)
+		add_touched(&r->body, &touched);
+	buf_fini(&touched.scopes);
+	buf_fini(&scopes);
+	return (result);
+}
+
+static enum result
+run_list(struct run *r)
+{
+	const struct operations_page page = {
+		.glob = r->values->of[1],
+		.limit = r->values->of[2],
+		.offset = r->values->of[3],
+	};
+	int64_t total = 0;
+	enum result result;
+
+	buf_str(&r->body, "{\"data\":");
+	result = operations_list(r->services->cache, &page, &r->body, &total);
+	buf_printf(&r->body, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s}",
+		   (long long)total, BYTES_ARG(page.limit),
+		   BYTES_ARG(page.offset));
+	return (result);
+}
+
+static void
+add_refreshed(struct buf *to, struct bytes key, const struct entry *e)
+{
+	buf_str(to, "{\"data\":{\"key\":");
+	buf_json(to, key);
+	buf_str(to, ",\"etag\":");
+	buf_json(to, bytes_of(e->etag));
+	buf_printf(to, ",\"size_bytes\":%zu,\"load_ms\":%u,\"ttl_seconds\":%lld}}",
+		   e->body.len, e->cost_ms,
+		   (long long)((e->life.fresh_until_ms - clock_wall_ms()) /
+			       1000));
+}
+
+/* Ask the question again that the stored answer was to. */
+static enum result
+ask_again(struct run *r, const struct served *served, struct bytes arguments)
+{
+	struct bytes key = r->values->of[1];
+	struct cache_part part = { 0 };
+	struct values values;
+	enum result result;
+
+	result = endpoint_values(served, arguments, &values);
+	if (result == R_OK)
+		result = endpoint_part(served, &values, &part);
+	if (result == R_OK && !bytes_equal(buf_bytes(&part.key), key))
+		result = R_INVALID; /* another endpoint's, or secret's */
+	if (result == R_OK) {
+		cache_wait(r->services->cache, &part, 1, CACHE_NEW);
+		result = part.answer.result;
+	}
+	if (result == R_OK)
+		add_refreshed(&r->body, key, part.answer.entry);
+	cache_part_fini(&part);
+	return (result);
+}
+
+static enum result
+run_refresh(struct run *r)
+{
+	struct bytes key = r->values->of[1];
+	const struct served *served =
+		router_find_by_key(r->services->router, key);
+	struct buf arguments = { 0 };
+	enum result result;
+
+	if (served == NULL) {
+		buf_str(&r->detail, "key: no endpoint makes keys like this");
+		return (R_NOT_FOUND);
+	}
+	result = operations_arguments(r->services->cache, key, &arguments);
+	if (result == R_OK)
+		result = ask_again(r, served, buf_bytes(&arguments));
+	if (result == R_NOT_FOUND)
+		buf_str(&r->detail, "key: nothing is stored under it");
+	buf_fini(&arguments);
+	return (result);
+}
+
+static const struct param invalidate_params[] = {
+	{ "category", PARAM_WORD, .in = IN_BODY, .of = CATEGORIES,
+	  .optional = true },
+	{ "pattern", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 512,
+	  .optional = true },
+	{ "event", PARAM_TEXT, .in = IN_BODY, .optional = true },
+	{ "userId", PARAM_UUID, .in = IN_BODY, .optional = true },
+	{ "soft", PARAM_BOOL, .in = IN_BODY, .otherwise = "false" },
+	PARAMS_END,
+};
+
+static const struct param list_params[] = {
+	{ "pattern", PARAM_TEXT, .min = 1, .max = 512, .otherwise = "*" },
+	{ "limit", PARAM_INT, .min = 1, .max = 200, .otherwise = "50" },
+	{ "offset", PARAM_INT, .min = 0, .max = 1e9, .otherwise = "0" },
+	PARAMS_END,
+};
+
+static const struct param refresh_params[] = {
+	{ "key", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 512 },
+	PARAMS_END,
+};
+
+const struct endpoint cache_admin_endpoints[] = {
+	{
+		.route = "POST /api/cache/invalidate",
+		.access = ACCESS_ADMIN,
+		.params = invalidate_params,
+		.run = run_invalidate,
+	},
+	{
+		.route = "GET /api/cache/invalidate",
+		.access = ACCESS_ADMIN,
+		.params = list_params,
+		.run = run_list,
+	},
+	{
+		.route = "POST /api/admin/cache/refresh",
+		.access = ACCESS_ADMIN,
+		.params = refresh_params,
+		.run = run_refresh,
+	},
+	ENDPOINTS_END,
+};
