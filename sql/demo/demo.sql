@@ -46,7 +46,7 @@ ON CONFLICT DO NOTHING;
 INSERT INTO models (id, owner_id, model_id, name, description, context_length,
 		    pricing, parameters, created_at, updated_at)
 SELECT md5('demo model ' || i)::uuid,
-	md5('demo user ' || 1 + (i * 13) % 400)::uuid,
+	md5('demo user ' || owner)::uuid,
 	'demo/' || family || '-' || size || 'b-' || i,
 	initcap(family) || ' ' || size || 'B no. ' || i,
 	'A ' || size || ' billion parameter model, tuned on ' || i || ' thousand dialogues.',
@@ -59,20 +59,25 @@ SELECT md5('demo model ' || i)::uuid,
 FROM generate_series(1, 300) AS i,
 	LATERAL (SELECT
 		(ARRAY['support', 'coder', 'writer', 'vision', 'translate'])[1 + i % 5] AS family,
-		(ARRAY[1, 3, 7, 13, 34, 70])[1 + i % 6] AS size) AS kinds
+		(ARRAY[1, 3, 7, 13, 34, 70])[1 + i % 6] AS size,
+		CASE WHEN i % 5 = 0 THEN 1 + i / 5 % 12 ELSE 1 + (i * 13) % 400 END AS owner
+	) AS kinds
 ON CONFLICT DO NOTHING;
 
--- Their owners are among those who have models.
+-- Their owners are among those who have models; the first few users, who use most,
+-- have most.
 INSERT INTO servers (id, owner_id, name, region, state, load, seen_at, created_at)
 SELECT md5('demo server ' || i)::uuid,
-	md5('demo user ' || 1 + (i * 13) % 400)::uuid,
+	md5('demo user ' || owner)::uuid,
 	'gpu-' || i,
 	(ARRAY['eu-central', 'us-east', 'ap-northeast'])[1 + i % 3],
 	(ARRAY['ready', 'ready', 'ready', 'ready', 'starting', 'draining', 'down'])[1 + i % 7],
 	(i * 37 % 100) / 100.0,
 	now() - make_interval(secs => i % 60),
 	now() - make_interval(days => i % 90)
-FROM generate_series(1, 100) AS i
+FROM generate_series(1, 100) AS i,
+	LATERAL (SELECT CASE WHEN i % 2 = 0 THEN 1 + i / 2 % 12
+			ELSE 1 + (i * 13) % 400 END AS owner) AS owners
 ON CONFLICT DO NOTHING;
 
 INSERT INTO server_models (server_id, model_id)
@@ -99,8 +104,9 @@ people AS MATERIALIZED (
 	FROM generate_series(1, 1000) AS i
 ),
 machines AS MATERIALIZED (
-	SELECT i AS number, md5('demo server ' || i)::uuid AS id
-	FROM generate_series(1, 100) AS i
+	SELECT owner_id, id, row_number() OVER (PARTITION BY owner_id ORDER BY name) AS number
+	FROM servers
+	WHERE id IN (SELECT md5('demo server ' || i)::uuid FROM generate_series(1, 100) AS i)
 ),
 rolled AS (
 	SELECT i, wanted.n,
@@ -125,7 +131,7 @@ SELECT people.id, machines.id,
 	CASE WHEN b % 97 = 0 THEN 'error' WHEN b % 389 = 0 THEN 'timeout' ELSE 'ok' END
 FROM rolled
 JOIN people ON people.number = 1 + (1000 * (a / 65536.0::double precision) ^ 3)::int % 1000
-LEFT JOIN machines ON machines.number = d % 200
+LEFT JOIN machines ON machines.owner_id = people.id AND machines.number = d % 8
 ORDER BY i;
 
 COMMIT;
