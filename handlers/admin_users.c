@@ -84,6 +84,7 @@ const struct endpoint admin_users_endpoints[] = {
 		       "'total', (SELECT count(*) FROM users u WHERE " MATCHES "), "
 		       "'limit', $2::bigint, 'offset', $3::bigint)",
 		.load = load_json,
+		.warm = WARM_DEFAULTS,
 	},
 	{
 		.route = "POST /api/admin/users",

@@ -15,11 +15,25 @@
 /* By the parts that keys begin with. */
 #define CATEGORIES "models user admin usage servers analytics all"
 
+/* What an event makes stale; without a user, for all of them. */
 static enum result
-events_scopes(struct bytes event, struct bytes user, struct buf *scopes, struct buf *detail)
+add_event(struct run *r, struct bytes name, struct bytes user,
+	  struct buf *scopes)
 {
-	(void)event; (void)user; (void)scopes; (void)detail;
-	return (R_INVALID);
+	const struct event *event = event_find(name);
+	unsigned i;
+
+	if (event == NULL) {
+		buf_str(&r->detail, "event: expected one of:");
+		for (i = 0; i < events_count; i++)
+			buf_printf(&r->detail, " %s", events[i].name);
+		return (R_INVALID);
+	}
+	for (i = 0; event->scopes[i] != NULL; i++) {
+		event_add_scope(event->scopes[i], user, scopes);
+		buf_char(scopes, '\0');
+	}
+	return (buf_error(scopes));
 }
 
 /* Which of the three ways was asked for, as scopes or as a glob. */
@@ -43,7 +57,7 @@ read_scopes(struct run *r, struct buf *scopes)
 		return (R_INVALID);
 	}
 	if (event->at != NULL)
-		return (events_scopes(*event, *user, scopes, &r->detail));
+		return (add_event(r, *event, *user, scopes));
 	if (category->at != NULL && !bytes_equal(*category, BYTES("all"))) {
 		buf_add(scopes, *category);
 		buf_char(scopes, ':');

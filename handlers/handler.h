@@ -12,6 +12,7 @@
 #include "../src/cache/exposition.h"
 #include "../src/cache/operations.h"
 #include "../src/web/endpoint.h"
+#include "../src/web/events.h"
 #include "../src/web/router.h"
 
 /* {name}_endpoints of every line of handlers.def. */

@@ -32,6 +32,10 @@ const struct endpoint user_endpoints[] = {
 		.policy = { "user_data", MINUTES(5), MINUTES(1), HOURS(1) },
 		.sql = "SELECT " USER_JSON " FROM users WHERE id = $1",
 		.load = load_json,
+		/* Those who were most active lately. */
+		.warm = "SELECT user_id FROM usage_events "
+			"WHERE occurred_at > now() - interval '7 days' "
+			"GROUP BY user_id ORDER BY count(*) DESC LIMIT 100",
 	},
 	{
 		.route = "PATCH /api/user/data",
