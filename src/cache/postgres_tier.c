@@ -79,6 +79,23 @@ scope_array(struct bytes key, struct bytes log_key, struct buf *array)
 	return (r);
 }
 
+/* What the row says beyond the entry as it was stored.  All records up to the log's
+ * head have just been held against it: so its fence is that now, and a Redis that
+ * begins anew from there takes it. */
+static void
+adjust(struct entry *e, struct postgres_rows *rows)
+{
+	int64_t now = clock_wall_ms(), head = postgres_get_int(rows, 0, 3);
+
+	if (bytes_equal(postgres_get(rows, 0, 1), BYTES("t")))
+		lifetime_expire(&e->life, now);
+	if (bytes_equal(postgres_get(rows, 0, 2), BYTES("t")) &&
+	    e->life.stale_until_ms > now)
+		e->life.stale_until_ms = now;
+	if (head > e->fence)
+		e->fence = head;
+}
+
 enum result
 postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		  struct entry **out)
@@ -92,7 +109,9 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		"FROM cache_invalidations WHERE scope = ANY ($2::text[])), "
 		"used AS (UPDATE cache_entries SET used_at = now() "
 		"WHERE cache_key = $1 AND used_at < now() - interval '1 minute') "
-		"SELECT e.wire, e.fence < n.soft FROM cache_entries e, newer n "
+		"SELECT e.wire, e.fence < n.soft OR e.fresh_until <= now(), "
+		"e.expires_at <= now(), l.head "
+		"FROM cache_entries e, newer n, cache_log l "
 		"WHERE e.cache_key = $1 AND e.fence >= n.hard";
 	struct postgres_value values[2];
 	struct postgres_rows *rows = NULL;
@@ -111,8 +130,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		goto out;
 	}
 	r = entry_decode(postgres_get(rows, 0, 0), key, out);
-	if (r == R_OK && bytes_equal(postgres_get(rows, 0, 1), BYTES("t")))
-		lifetime_expire(&(*out)->life, clock_wall_ms());
+	if (r == R_OK)
+		adjust(*out, rows);
 out:
 	postgres_rows_free(rows);
 	buf_fini(&scopes);
