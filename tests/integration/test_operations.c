@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+Suite *suite_operations(void);
+
 #define ALPHA "/api/models?gateway=alpha"
 #define CRON "Authorization: Bearer " HARNESS_CRON_SECRET
 
