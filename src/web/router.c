@@ -88,6 +88,19 @@ is_for(const struct served *s, const struct request *rq)
 		(when == NULL || query_has(rq->query, bytes_of(when))));
 }
 
+/* Is there a route of just this path?  Then it is meant by it: in /servers/status,
+ * "status" is nobody's {id}. */
+static bool
+is_literal(const struct router *r, struct bytes path)
+{
+	unsigned i;
+
+	for (i = 0; i < r->count; i++)
+		if (bytes_equal(r->served[i].path, path))
+			return (true);
+	return (false);
+}
+
 static void
 list_allowed(bool const there[static METHOD_OTHER], struct buf *allow)
 {
@@ -110,11 +123,13 @@ router_match(const struct router *r, const struct request *rq,
 						       : rq->method;
 	const struct served *s, *best = NULL;
 	bool there[METHOD_OTHER] = { false }, found = false;
+	bool literal = is_literal(r, rq->path);
 	unsigned i;
 
 	for (i = 0; i < r->count; i++) {
 		s = &r->served[i];
-		if (!is_for(s, rq))
+		if (!is_for(s, rq) ||
+		    (literal && !bytes_equal(s->path, rq->path)))
 			continue;
 		found = there[s->method] = true;
 		if (s->method == wanted &&
