@@ -35,7 +35,8 @@ warm_batch(struct task *t, struct cache_part *parts, unsigned n)
 	const struct cache_answer *a;
 	unsigned i;
 
-	cache_wait(t->services->cache, parts, n, CACHE_YOUNG);
+	cache_wait_until(t->services->cache, parts, n, CACHE_YOUNG,
+			 t->deadline_ms);
 	for (i = 0; i < n; i++) {
 		a = &parts[i].answer;
 		t->keys++;

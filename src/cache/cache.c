@@ -369,6 +369,13 @@ void
 cache_wait(struct cache *c, struct cache_part *parts, unsigned count,
 	   enum cache_demand demand)
 {
+	cache_wait_until(c, parts, count, demand, 0);
+}
+
+void
+cache_wait_until(struct cache *c, struct cache_part *parts, unsigned count,
+		 enum cache_demand demand, int64_t deadline_ms)
+{
 	struct arrival arrivals[PARTS_MAX];
 	struct rendezvous at = { .missing = count };
 	struct cache_query q;
@@ -379,7 +386,7 @@ cache_wait(struct cache *c, struct cache_part *parts, unsigned count,
 	signal_init(&at.there);
 	for (i = 0; i < count; i++) {
 		arrivals[i] = (struct arrival){ &at, &parts[i] };
-		q = cache_part_query(&parts[i], demand, 0);
+		q = cache_part_query(&parts[i], demand, deadline_ms);
 		cache_fetch(c, &q, arrive, &arrivals[i]);
 	}
 	lock_take(&at.lock);

@@ -58,6 +58,10 @@ void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 /* Fetch the parts side by side and wait for all their answers: for loader threads. */
 void cache_wait(struct cache *c, struct cache_part *parts, unsigned count, enum cache_demand demand);
 
+/* The same, but what has not come by the deadline is R_TIMEOUT; its load goes on. */
+void cache_wait_until(struct cache *c, struct cache_part *parts, unsigned count,
+		      enum cache_demand demand, int64_t deadline_ms);
+
 /* Run a job that may wait, on a loader thread.  R_BUSY: too many wait already. */
 MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg), void *arg);
 

@@ -86,6 +86,18 @@ ask_often(const char *path, unsigned n)
 	}
 }
 
+/* All of PostgreSQL: its connections are processes of their own. */
+static void
+signal_postgres(int number)
+{
+	pid_t children[64], pid = process_pid(stack.postgres->process);
+	unsigned i, n = process_children(pid, children, 64);
+
+	process_signal(stack.postgres->process, number);
+	for (i = 0; i < n; i++)
+		kill(children[i], number);
+}
+
 /* Metrics. */
 
 START_TEST(ten_thousand_requests_of_four_workers_are_ten_thousand_on_any)
@@ -130,9 +142,9 @@ START_TEST(metrics_of_one_worker_are_there_while_postgres_is_not)
 
 	stack_workers(1);
 	ask_often(ALPHA, 50);
-	process_signal(stack.postgres->process, SIGSTOP);
+	signal_postgres(SIGSTOP);
 	text = scrape();
-	process_signal(stack.postgres->process, SIGCONT);
+	signal_postgres(SIGCONT);
 	ck_assert(sum_of(text, "warmfront_metrics_whole", "") == 0);
 	ck_assert_int_eq(requests_in(text), 50);
 	wait_until(sum_of(scrape(), "warmfront_metrics_whole", "") == 1, 10000);
@@ -289,22 +301,23 @@ END_TEST
 
 START_TEST(health_answers_in_time_whatever_stands_still)
 {
-	struct process *stopped[] = { stack.postgres->process,
-				      stack.redis->process };
 	int which = _i + 1; /* 1: PostgreSQL, 2: Redis, 3: both */
 	json_t *h;
 
 	stack_workers(1);
 	assert_status(stack_get(ALPHA, NULL), 200);
 	health(200);
-	for (int i = 0; i < 2; i++)
-		if (which & (1 << i))
-			process_signal(stopped[i], SIGSTOP);
-	for (int i = 0; i < 20; i++)
+	if (which & 1)
+		signal_postgres(SIGSTOP);
+	if (which & 2)
+		process_signal(stack.redis->process, SIGSTOP);
+	wait_until(strcmp(tree_string(h = health(200), "status"),
+			  "degraded") == 0,
+		   5000);
+	for (int i = 0; i < 100; i++)
 		h = health(200);
-	for (int i = 0; i < 2; i++)
-		process_signal(stopped[i], SIGCONT);
-	ck_assert_str_eq(tree_string(h, "status"), "degraded");
+	signal_postgres(SIGCONT);
+	process_signal(stack.redis->process, SIGCONT);
 	ck_assert_str_eq(tree_string(h, "tiers.postgres.state"),
 			 which & 1 ? "down" : "up");
 	ck_assert_str_eq(tree_string(h, "tiers.redis.state"),
