@@ -187,6 +187,28 @@ START_TEST(metrics_tell_of_all_there_is_to_know)
 }
 END_TEST
 
+/* With Prometheus's own tool, where there is one. */
+START_TEST(metrics_are_to_the_taste_of_promtool)
+{
+	const char *file =
+		scratch_printf("%s/metrics", scratch_directory("promtool"));
+	const char *const argv[] = {
+		"sh", "-c",
+		scratch_printf("command -v promtool >/dev/null || exit 0; "
+			       "promtool check metrics <%s 2>&1",
+			       file),
+		NULL };
+	struct process_result result;
+
+	stack_workers(1);
+	ask_often(ALPHA, 3);
+	tree_of(stack_get("/cron/cache-warming", CRON, NULL));
+	scratch_write(file, scrape());
+	result = process_run(&(struct process_options){ .argv = argv });
+	ck_assert_msg(result.status == 0, "%d: %s", result.status, result.out);
+}
+END_TEST
+
 START_TEST(metrics_are_for_cron_and_admins)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -210,7 +232,8 @@ START_TEST(stats_have_the_numbers_that_the_contract_names)
 	json_t *s, *m;
 
 	stack_workers(2);
-	ask_often(ALPHA, 10);
+	ask_often(ALPHA, 1);
+	ask_often(ALPHA, 9);
 	s = stats(admin);
 	ck_assert_int_eq(tree_int(s, "requests"), 10);
 	ck_assert_int_ge(tree_int(s, "hits"), 1);
@@ -673,6 +696,7 @@ suite_operations(void)
 	tcase_add_test(t, killed_worker_takes_a_second_of_counting_at_most);
 	tcase_add_test(t, metrics_of_one_worker_are_there_while_postgres_is_not);
 	tcase_add_test(t, metrics_tell_of_all_there_is_to_know);
+	tcase_add_test(t, metrics_are_to_the_taste_of_promtool);
 	tcase_add_test(t, metrics_are_for_cron_and_admins);
 	tcase_add_test(t, stats_have_the_numbers_that_the_contract_names);
 	tcase_add_test(t, recommendation_comes_with_its_evidence);
