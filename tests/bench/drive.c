@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -54,9 +55,10 @@ now_ms(void)
 static void
 add_record(struct message *m, unsigned type, const void *content, size_t len)
 {
-	const unsigned char header[8] = { 1, (unsigned char)type, 0, 1,
-					  (unsigned char)(len >> 8),
-					  (unsigned char)len };
+	const unsigned char header[8] = {
+		1, (unsigned char)type,	      0,
+		1, (unsigned char)(len >> 8), (unsigned char)len
+	};
 
 	memcpy(m->at + m->len, header, 8);
 	if (len > 0)
@@ -134,9 +136,11 @@ static int
 connect_to(const char *path)
 {
 	struct sockaddr_un a = address_of(path);
+	const struct timeval limit = { .tv_sec = 20 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0)
 		die(path);
 	return (fd);
 }
@@ -252,8 +256,10 @@ start_once(const char *socket_path, const struct message *m, char **command)
 		_exit(127);
 	}
 	close(listen_fd);
-	if (!take_answer(fd))
+	if (!take_answer(fd)) {
+		kill(pid, SIGKILL);
 		exit(1);
+	}
 	began = now_ms() - began;
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);

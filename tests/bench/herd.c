@@ -57,7 +57,8 @@ begin(struct client *c, int port, int epoll_fd)
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	c->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+	if (c->fd < 0 ||
+	    connect(c->fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
 	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
 		die("connect");
 }
