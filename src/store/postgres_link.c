@@ -3,9 +3,10 @@
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
+#include "libpq.h"
+#include "plain_url.h"
 
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,10 @@ postgres_link_open(const struct postgres_link_target *target,
 	struct postgres_link *l;
 	enum result r = R_NO_MEMORY;
 
+	if (!libpq_load()) {
+		buf_str(problem, "libpq cannot be loaded");
+		return (R_UNAVAILABLE);
+	}
 	if ((l = mem_alloc(sizeof(*l))) == NULL)
 		return (R_NO_MEMORY);
 	if ((l->conn = start_connection(target)) == NULL)
@@ -156,8 +161,24 @@ postgres_link_close(struct postgres_link *l)
 bool
 postgres_link_url_is_valid(const char *url)
 {
-	PQconninfoOption *parsed = PQconninfoParse(url, NULL);
+	static const char *const names[] = { "application_name",
+					     "connect_timeout",
+					     "dbname",
+					     "host",
+					     "password",
+					     "port",
+					     "sslmode",
+					     "sslrootcert",
+					     "user",
+					     NULL };
+	PQconninfoOption *parsed;
 
+	if (plain_url(url, "postgresql", URL_MAY_LACK_HOST, names) ||
+	    plain_url(url, "postgres", URL_MAY_LACK_HOST, names))
+		return (true);
+	if (!libpq_load())
+		return (true); /* a connection will say why it cannot be */
+	parsed = PQconninfoParse(url, NULL);
 	PQconninfoFree(parsed);
 	return (parsed != NULL);
 }

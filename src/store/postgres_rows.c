@@ -2,9 +2,9 @@
 #include "postgres_rows.h"
 
 #include "../base/alloc.h"
+#include "libpq.h"
 
 #include <assert.h>
-#include <libpq-fe.h>
 #include <stdlib.h>
 
 #define OID_BYTEA 17 /* in every PostgreSQL: src/include/catalog/pg_type.dat */

@@ -2,8 +2,9 @@
 #include "transfer.h"
 
 #include "../base/alloc.h"
+#include "libcurl.h"
+#include "plain_url.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ static CURLcode global_state;
 static void
 global_init(void)
 {
-	global_state = curl_global_init(CURL_GLOBAL_DEFAULT);
+	global_state = libcurl_load() ? curl_global_init(CURL_GLOBAL_DEFAULT)
+				      : CURLE_FAILED_INIT;
 }
 
 struct transfer *
@@ -69,11 +71,17 @@ transfer_free(struct transfer *t)
 enum result
 transfer_check_url(const char *text)
 {
-	CURLU *url = curl_url();
+	static const char *const no_names[] = { NULL };
 	char *scheme = NULL, *host = NULL;
 	enum result r = R_INVALID;
+	CURLU *url;
 
-	if (url == NULL)
+	if (plain_url(text, "http", URL_HAS_HOST, no_names) ||
+	    plain_url(text, "https", URL_HAS_HOST, no_names))
+		return (R_OK);
+	if (!libcurl_load())
+		return (R_UNAVAILABLE);
+	if ((url = curl_url()) == NULL)
 		return (R_NO_MEMORY);
 	if (curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
 	    curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
