@@ -57,7 +57,11 @@ CREATE TABLE cache_log (
 	head     bigint NOT NULL, -- the newest position given
 	pruned   bigint NOT NULL  -- records up to here may be gone
 );
-INSERT INTO cache_log (head, pruned) VALUES (1, 0);
+-- Positions begin with the time, in microseconds: a database that is made anew goes
+-- on above all that workers and Redis may remember of another.
+INSERT INTO cache_log (head, pruned)
+SELECT now_us, now_us FROM (
+	SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) AS t;
 
 -- Give positions to what has been committed; return the newest.
 CREATE FUNCTION cache_log_position() RETURNS bigint

@@ -10,6 +10,7 @@
 #include "flights.h"
 #include "postgres_tier.h"
 #include "scope.h"
+#include "shared.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #define JOBS_MOST 4096 /* loads under way, and mutations: more are refused */
+#define TRUST_MS 1000  /* without near caches: see redis_tier.h */
 #define CLEAN_EVERY_MS 60000
 #define KEEP_LOG_MS 7200000 /* at least: what Redis and memory may still hold */
 
@@ -118,6 +120,8 @@ cache_new(const struct cache_options *o, struct cache **out)
 		.prefix = o->prefix,
 		.version = o->version,
 		.ttl_max_ms = o->redis_ttl_max_ms,
+		.lag_limit_ms = o->lag_limit_ms,
+		.trust_ms = o->near_cache ? 0 : TRUST_MS,
 		.behind = redis_is_behind,
 		.arg = c,
 	};
@@ -128,6 +132,7 @@ cache_new(const struct cache_options *o, struct cache **out)
 		.pg = o->pg,
 		.listen = o->listen,
 		.lag_limit_ms = o->lag_limit_ms,
+		.trust_ms = o->near_cache ? 0 : TRUST_MS,
 		.verbose = o->verbose,
 		.rung = doorbell_rang,
 		.arg = c,
@@ -226,8 +231,9 @@ cache_peek(struct cache *c, const struct cache_query *q,
 		break;
 	}
 	if (!tiers_trust_memory(&c->tiers, e)) {
-		/* Redis can say more.  Without it, stale is the best there is. */
-		if (redis_tier_is_usable(c->tiers.redis)) {
+		/* Others can say more.  Without them, stale is the best there is. */
+		if (c->tiers.near_cache ? redis_tier_is_usable(c->tiers.redis)
+					: tiers_are_shared(&c->tiers)) {
 			entry_unref(e);
 			return (false);
 		}
@@ -250,74 +256,6 @@ cache_peek(struct cache *c, const struct cache_query *q,
 	return (true);
 }
 
-/* A question that looks in Redis by itself, because memory may not answer it and
- * another's lookup may have begun too early. */
-struct lookup {
-	struct cache *cache;
-	struct cache_query query;
-	cache_done *done;
-	void *arg;
-	char room[];
-};
-
-static void
-looked_up(void *arg, enum result r, struct entry *e)
-{
-	struct cache_answer a = { .result = R_OK,
-				  .status = CACHE_HIT,
-				  .tier = CACHE_REDIS,
-				  .entry = e };
-	struct lookup *l = arg;
-	struct cache *c = l->cache;
-	enum verdict verdict = FORGET;
-
-	counters_add(counters_label(l->query.policy->category),
-		     r == R_OK		? COUNT_LOOKUP_HITS_REDIS
-		     : r == R_NOT_FOUND ? COUNT_LOOKUP_MISSES_REDIS
-					: COUNT_LOOKUP_ERRORS_REDIS,
-		     1);
-	if (r == R_OK) {
-		verdict = policy_judge(&e->life, clock_wall_ms());
-		if (invalidation_keep(c->tiers.invalidation, e) != R_OK)
-			verdict = FORGET;
-	}
-	if (verdict == FORGET) {
-		if (r == R_OK)
-			entry_unref(e);
-		flight_join(c->flights, &l->query, l->done, l->arg);
-	} else {
-		if (verdict == USE_STALE_AND_REFRESH)
-			a.status = CACHE_STALE;
-		if (verdict != USE)
-			flight_refresh(c->flights, &l->query);
-		l->done(l->arg, &a);
-	}
-	free(l);
-}
-
-static bool
-look_in_redis(struct cache *c, const struct cache_query *q, cache_done *done,
-	      void *arg)
-{
-	struct lookup *l = mem_alloc(sizeof(*l) + q->key.len + q->log_key.len +
-				     q->arguments.len);
-	char *at;
-
-	if (l == NULL)
-		return (false);
-	*l = (struct lookup){ c, *q, done, arg };
-	at = l->room;
-	l->query.key.at = memcpy(at, q->key.at, q->key.len);
-	at += q->key.len;
-	l->query.log_key.at = memcpy(at, q->log_key.at, q->log_key.len);
-	at += q->log_key.len;
-	l->query.arguments.at = memcpy(at, q->arguments.at, q->arguments.len);
-	if (redis_tier_get(c->tiers.redis, q->key, looked_up, l) == R_OK)
-		return (true);
-	free(l);
-	return (false);
-}
-
 void
 cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 	    void *arg)
@@ -333,9 +271,10 @@ cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 		flight_bypass(c->flights, &query, done, arg);
 		return;
 	}
-	if (query.demand == CACHE_USUAL && redis_tier_is_usable(t->redis) &&
-	    (!t->near_cache || !invalidation_is_current(t->invalidation)) &&
-	    look_in_redis(c, &query, done, arg))
+	if (query.demand == CACHE_USUAL &&
+	    (!t->near_cache || (redis_tier_is_usable(t->redis) &&
+				!invalidation_is_current(t->invalidation))) &&
+	    shared_look(t, c->flights, &query, done, arg))
 		return;
 	flight_join(c->flights, &query, done, arg);
 }

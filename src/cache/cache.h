@@ -23,16 +23,16 @@ struct cache;
 struct cache_options {
 	struct postgres *pg;
 	struct postgres_options listen;
-	struct redis *redis;	  /* NULL: memory, then PostgreSQL */
+	struct redis *redis; /* NULL: memory, then PostgreSQL */
 	const char *prefix, *version;
 	struct bytes user_secret;
 	int64_t redis_ttl_max_ms;
 	size_t memory_bytes;
 	int64_t postgres_bytes;
-	bool near_cache;	  /* memory in front of Redis */
+	bool near_cache; /* memory in front of Redis */
 	bool verbose;
 	int64_t lag_limit_ms;
-	int64_t load_timeout_ms;  /* one load; a request waits for at most two and a lost lease */
+	int64_t load_timeout_ms; /* one load; a request waits for at most two and a lost lease */
 	unsigned loader_threads;
 	/* More of what is so now, for metrics.h; may be NULL. */
 	void (*gauges)(void *arg, struct buf *to);
@@ -40,7 +40,8 @@ struct cache_options {
 };
 
 /* Nothing is connected before the first use. */
-MUST_USE enum result cache_new(const struct cache_options *options, struct cache **out);
+MUST_USE enum result cache_new(const struct cache_options *options,
+			       struct cache **out);
 
 /* No new loads; true once none is under way, false at the deadline: then the cache must not be freed. */
 bool cache_stop(struct cache *c, int64_t deadline_ms);
@@ -48,22 +49,26 @@ void cache_free(struct cache *c);
 
 /* Answer from memory, or say that it cannot.  No lock held on return, no
  * allocation, no copy.  An entry that is due for it starts one refresh. */
-bool cache_peek(struct cache *c, const struct cache_query *q, struct cache_answer *answer);
+bool cache_peek(struct cache *c, const struct cache_query *q,
+		struct cache_answer *answer);
 
 /* Answer `q` exactly once, through `done`, no later than its deadline: from the
  * nearest tier that has it, or from the one load that all who ask for this key
  * share.  `done` may run before this returns, or on any thread, and must not wait. */
-void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done, void *arg);
+void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
+		 void *arg);
 
 /* Fetch the parts side by side and wait for all their answers: for loader threads. */
-void cache_wait(struct cache *c, struct cache_part *parts, unsigned count, enum cache_demand demand);
+void cache_wait(struct cache *c, struct cache_part *parts, unsigned count,
+		enum cache_demand demand);
 
 /* The same, but what has not come by the deadline is R_TIMEOUT; its load goes on. */
 void cache_wait_until(struct cache *c, struct cache_part *parts, unsigned count,
 		      enum cache_demand demand, int64_t deadline_ms);
 
 /* Run a job that may wait, on a loader thread.  R_BUSY: too many wait already. */
-MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg), void *arg);
+MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg),
+			       void *arg);
 
 /* After a commit: return once every record committed so far counts in Redis and in this process. */
 MUST_USE enum result cache_catch_up(struct cache *c);
@@ -82,9 +87,11 @@ struct tiers;
 const struct tiers *cache_tiers(const struct cache *c);
 
 /* The name a user has in keys: the first 16 hex digits of HMAC-SHA-256(CACHE_KEY_SECRET, id), and a NUL. */
-void cache_user_hash(const struct cache *c, struct bytes user, char out[static 17]);
+void cache_user_hash(const struct cache *c, struct bytes user,
+		     char out[static 17]);
 
 /* Append `scope`, as the log names it, as keys name it. */
-void cache_hash_users(const struct cache *c, struct bytes scope, struct buf *to);
+void cache_hash_users(const struct cache *c, struct bytes scope,
+		      struct buf *to);
 
 #endif

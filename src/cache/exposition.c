@@ -68,8 +68,8 @@ add_seconds(struct buf *to, int64_t us)
 }
 
 static void
-add_histogram(struct buf *to, const struct metrics_report *r,
-	      enum histogram h, struct bytes label)
+add_histogram(struct buf *to, const struct metrics_report *r, enum histogram h,
+	      struct bytes label)
 {
 	unsigned first = counters_cell_of_times(h), i;
 	struct counters_cell c = counters_cell(first);

@@ -10,9 +10,16 @@
 #include <string.h>
 
 bool
+tiers_are_shared(const struct tiers *t)
+{
+	return (redis_tier_is_usable(t->redis) ||
+		postgres_state(t->pg) != BREAKER_OPEN);
+}
+
+bool
 tiers_trust_memory(const struct tiers *t, const struct entry *e)
 {
-	if (redis_tier_is_usable(t->redis) && !t->near_cache)
+	if (!t->near_cache && tiers_are_shared(t))
 		return (false);
 	return (invalidation_is_current(t->invalidation) ||
 		invalidation_vouches(t->invalidation, e));
@@ -101,6 +108,24 @@ flight_say(const struct flight *f, const char *what)
 {
 	if (f->home->tiers.verbose)
 		log_info("[Cache] %s %.*s", what, BYTES_ARG(f->query.key));
+}
+
+void
+flight_begin_step(struct flight *f)
+{
+	lock_take(&f->home->lock);
+	waiters_begin_step(f->waiters);
+	f->joining = JOINED_DURING;
+	lock_give(&f->home->lock);
+	f->since = invalidation_position(f->home->tiers.invalidation);
+}
+
+void
+flight_cut(struct flight *f)
+{
+	lock_take(&f->home->lock);
+	f->joining = JOINED_AFTER;
+	lock_give(&f->home->lock);
 }
 
 void

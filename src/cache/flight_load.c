@@ -55,6 +55,9 @@ make_entry(const struct flight *f, enum result loaded, struct entry **out)
 
 	if (f->load.fresh_ms > 0 && f->load.fresh_ms < policy.ttl_ms)
 		policy.ttl_ms = f->load.fresh_ms;
+#ifdef WARMFRONT_TEST_NO_FENCES /* a fault for tests/coherence to find */
+	parts.fence = invalidation_position(f->home->tiers.invalidation);
+#endif
 	parts.life = policy_lifetime(&policy, clock_wall_ms(), random_cheap());
 	parts_limit(f->parts, &parts.life, &parts.fence);
 	if (loaded == R_UNCHANGED)
@@ -63,25 +66,28 @@ make_entry(const struct flight *f, enum result loaded, struct entry **out)
 	return (entry_new(&parts, out));
 }
 
-/* Give the entry to the tiers; false when one knows that it is outdated already. */
+/* Give the entry to the tiers; false when one knows that it is outdated already, or
+ * none could say. */
 static bool
 store(struct flight *f, struct entry *e, bool *stored)
 {
 	struct tiers *t = &f->home->tiers;
 	enum result in_redis = R_UNAVAILABLE, in_pg, in_memory = R_CONFLICT;
 
-	lock_take(&f->home->lock);
-	f->joining = JOINED_AFTER;
-	lock_give(&f->home->lock);
+	flight_cut(f);
 	if (redis_tier_is_usable(t->redis))
 		in_redis = redis_tier_put(t->redis, e);
 	in_pg = in_redis == R_CONFLICT
 			? R_CONFLICT
 			: postgres_tier_put(t->pg, e, f->query.log_key);
 	if (in_redis != R_CONFLICT && in_pg != R_CONFLICT)
-		in_memory = invalidation_keep(t->invalidation, e);
-	*stored = in_memory == R_OK;
-	return (in_memory == R_OK);
+		in_memory = invalidation_keep(t->invalidation, e, f->since);
+	*stored = in_memory != R_CONFLICT &&
+		  (in_memory == R_OK || in_redis == R_OK || in_pg == R_OK);
+	/* Another worker's record is known to those only. */
+	if (!t->near_cache && in_redis != R_OK && in_pg != R_OK)
+		return (false);
+	return (in_memory != R_CONFLICT);
 }
 
 /* `e` is the flight's reference. */
@@ -99,8 +105,7 @@ loaded_value(struct flight *f, struct entry *e)
 		latest = JOINED_AFTER;
 	} else if (store(f, e, &a.stored)) {
 		flight_say(f, "SET");
-		latest = tiers_trust_memory(&f->home->tiers, e) ? JOINED_AFTER
-								: JOINED_DURING;
+		latest = JOINED_DURING;
 	}
 	lease_give(f->home->tiers.leases, &f->lease);
 	flight_answer(f, latest, &a);
@@ -216,6 +221,7 @@ flight_load(void *arg)
 		.arg = f,
 	};
 
+	flight_begin_step(f);
 	f->began_ms = clock_monotonic_ms();
 	f->fence = fence_now(f);
 	f->load = (struct cache_load){

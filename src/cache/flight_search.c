@@ -37,21 +37,26 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 	enum verdict verdict = policy_judge(&e->life, clock_wall_ms());
 	bool usable = verdict != FORGET, ends;
 
-	if (usable && tier != CACHE_MEMORY &&
-	    invalidation_keep(f->home->tiers.invalidation, e) != R_OK)
-		usable = false;
+	if (tier != CACHE_MEMORY) {
+		flight_cut(f);
+		if (usable && invalidation_keep(f->home->tiers.invalidation, e,
+						f->since) == R_CONFLICT)
+			usable = false;
+	}
 	f->expired = f->expired || verdict == FORGET;
 	count_lookup(f, tier, usable ? R_OK : R_NOT_FOUND);
 	ends = usable && verdict == USE && f->query.demand != CACHE_NEW;
 	if (ends || (usable && f->query.demand == CACHE_USUAL)) {
 		a.status = flight_status_of(e);
 		flight_say(f, a.status == CACHE_STALE ? "STALE" : "HIT");
-		/* Near memory answers those that came meanwhile as well. */
-		flight_answer(f,
-			      tiers_trust_memory(&f->home->tiers, e)
-				      ? JOINED_AFTER
-				      : JOINED_BEFORE,
-			      &a);
+		/* As near memory would have answered those that came meanwhile. */
+		flight_answer(
+			f,
+			tier != CACHE_MEMORY &&
+					tiers_trust_memory(&f->home->tiers, e)
+				? JOINED_DURING
+				: JOINED_BEFORE,
+			&a);
 	}
 	if (ends) {
 		entry_unref(e);
@@ -87,14 +92,13 @@ flight_search(struct flight *f)
 	struct tiers *t = &f->home->tiers;
 	struct entry *e;
 
-	lock_take(&f->home->lock);
-	waiters_begin_step(f->waiters);
-	f->joining = JOINED_DURING;
-	lock_give(&f->home->lock);
+	flight_begin_step(f);
 	f->began_ms = clock_monotonic_ms();
 	e = memory_get(t->memory, f->query.key);
 	if (e != NULL && !tiers_trust_memory(t, e)) {
-		entry_unref(e);
+		/* Better than nothing, should all else fail. */
+		entry_unref(f->previous);
+		f->previous = e;
 		e = NULL;
 	}
 	if (e == NULL)
@@ -160,7 +164,23 @@ put_in_redis(struct tiers *t, const struct entry *e)
 	return (redis_tier_put(t->redis, e));
 }
 
-/* Found in PostgreSQL: answer, and fill the tiers above; like found(). */
+/*
+ * No record since its load matches `e`, says PostgreSQL, which knows all: so it is as
+ * good as loaded when this step began, and Redis need not have known of it before.
+ */
+static struct entry *
+as_of_now(const struct flight *f, struct entry *e)
+{
+	struct entry *same;
+
+	if (f->since <= e->fence ||
+	    entry_renew(e, &e->life, f->since, e->cost_ms, &same) != R_OK)
+		return (e);
+	entry_unref(e);
+	return (same);
+}
+
+/* Found in PostgreSQL: answer, give the lease back if that is all, and fill the tiers above; like found(). */
 static bool
 found_in_postgres(struct flight *f, struct entry *e)
 {
@@ -170,11 +190,13 @@ found_in_postgres(struct flight *f, struct entry *e)
 
 	entry_ref(e);
 	ends = found(f, e, CACHE_POSTGRES);
+	if (ends)
+		lease_give(t->leases, &f->lease);
 	/* A Redis that has lost everything takes nothing before it has heard
 	 * of the log; by now nobody waits for that. */
 	if (in_redis == R_UNAVAILABLE &&
-	    invalidation_catch_up(t->invalidation,
-				  clock_monotonic_ms() + TELL_MS) == R_OK)
+	    invalidation_look(t->invalidation,
+			      clock_monotonic_ms() + TELL_MS) == R_OK)
 		(void)!put_in_redis(t, e);
 	entry_unref(e);
 	return (ends);
@@ -203,8 +225,7 @@ take_lease(void *arg)
 	r = postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e);
 	if (r != R_OK)
 		count_lookup(f, CACHE_POSTGRES, r);
-	if (r == R_OK && found_in_postgres(f, e)) {
-		lease_give(t->leases, &f->lease);
+	if (r == R_OK && found_in_postgres(f, as_of_now(f, e))) {
 		flight_land(f, R_OK, 0);
 		return;
 	}

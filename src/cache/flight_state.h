@@ -50,6 +50,7 @@ struct flight {
 	struct cache_load load;
 	struct parts *parts;
 	int64_t fence;
+	int64_t since; /* the position followed when the step began */
 	int64_t began_ms;
 	int64_t poll_ms;
 	char room[];
@@ -64,8 +65,16 @@ void flight_load(void *flight);
 /* Go on with `step` on a loader thread; without one to be had, land. */
 void flight_to_loader(struct flight *f, pool_job *step);
 
+/* A new step begins: who waits now joined before it. */
+void flight_begin_step(struct flight *f);
+
+/* The step's outcome goes to the tiers, or is held against the log: who joins from now on may have
+ * joined after a record that it does not know of. */
+void flight_cut(struct flight *f);
+
 /* Answer who joined up to `latest`. */
-void flight_answer(struct flight *f, enum joined latest, const struct cache_answer *a);
+void flight_answer(struct flight *f, enum joined latest,
+		   const struct cache_answer *a);
 
 /* The work is done; the caller's reference goes.  Who joined too late for the answer gets a new start; a
  * failure counts for all who still wait, and for those who come until it is time to try again. */

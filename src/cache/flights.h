@@ -42,20 +42,25 @@ struct tiers {
 	int64_t load_timeout_ms;
 };
 
-/* May what memory holds be used without asking Redis? */
+/* Can a tier be asked that all processes share? */
+bool tiers_are_shared(const struct tiers *t);
+
+/* May what memory holds be used without asking a shared tier? */
 bool tiers_trust_memory(const struct tiers *t, const struct entry *e);
 
 struct flights *flights_new(const struct tiers *tiers, unsigned most);
 void flights_free(struct flights *f); /* none may be under way */
 
 /* Wait on the key's flight, starting one if there is none. */
-void flight_join(struct flights *fs, const struct cache_query *q, cache_done *done, void *arg);
+void flight_join(struct flights *fs, const struct cache_query *q,
+		 cache_done *done, void *arg);
 
 /* Start a flight that nobody waits for, unless one is under way. */
 void flight_refresh(struct flights *fs, const struct cache_query *q);
 
 /* Load for this one asker and keep nothing. */
-void flight_bypass(struct flights *fs, const struct cache_query *q, cache_done *done, void *arg);
+void flight_bypass(struct flights *fs, const struct cache_query *q,
+		   cache_done *done, void *arg);
 
 /* Let no flight poll or linger any more; true once none is under way, false at the deadline. */
 bool flights_stop(struct flights *fs, int64_t deadline_ms);

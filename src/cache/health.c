@@ -110,8 +110,8 @@ wait_for_pong(struct ping *p, int64_t began_us, struct health_tier *out)
 	while (!p->answered && clock_monotonic_ms() < deadline_ms)
 		signal_wait(&p->there, &p->lock, deadline_ms);
 	out->result = p->result;
-	out->took_us = (p->answered ? p->at_us : clock_monotonic_us()) -
-		       began_us;
+	out->took_us =
+		(p->answered ? p->at_us : clock_monotonic_us()) - began_us;
 	lock_give(&p->lock);
 }
 
@@ -122,10 +122,9 @@ look_at_postgres(const struct tiers *t, int64_t began_us,
 	struct postgres_rows *rows;
 
 	out->head = -1;
-	out->postgres.result = postgres_query(t->pg,
-					      began_us / 1000 + POSTGRES_MS,
-					      "SELECT head FROM cache_log",
-					      NULL, 0, &rows);
+	out->postgres.result =
+		postgres_query(t->pg, began_us / 1000 + POSTGRES_MS,
+			       "SELECT head FROM cache_log", NULL, 0, &rows);
 	out->postgres.took_us = clock_monotonic_us() - began_us;
 	out->postgres.breaker = postgres_state(t->pg);
 	out->postgres.state = HEALTH_DOWN;

@@ -19,7 +19,10 @@
 
 #define BATCH 1000	   /* records read at a time */
 #define LOOK_AGAIN_MS 2000 /* without a doorbell */
+#define LOOK_WITHIN_MS 500 /* the first try */
+#define LOOK_DEAF_MS 100   /* while nobody can ring */
 #define RECONNECT_MS 500
+#define TELL_AGAIN_MS 50
 #define SCOPES_REMEMBERED 100000
 
 struct invalidation {
@@ -29,14 +32,19 @@ struct invalidation {
 	int64_t retry_at_ms;
 	_Atomic int64_t position;
 	_Atomic int64_t read_at_ms; /* when the log was last read to its end */
+	_Atomic int64_t told;	    /* position that Redis has been told of */
+	_Atomic uint64_t doubted;   /* a catch-up that failed, */
+	_Atomic uint64_t settled;   /* and the last that did not */
+	bool slow; /* the last look failed: the next gets all the time it wants */
 	int wake_fd;
 	pthread_t thread;
 
 	struct lock lock;
 	struct signal looked;
 	struct scope_table *scopes; /* from here on under the lock */
-	uint64_t asked, answered;   /* catch-ups */
-	enum result outcome;	    /* of the look that answered */
+	int64_t first; /* position after which it has all; -1: none yet */
+	uint64_t asked, answered; /* catch-ups */
+	enum result outcome;	  /* of the look that answered */
 	bool stopping;
 };
 
@@ -50,6 +58,8 @@ struct batch {
 static enum result
 read_batch(struct invalidation *v, int64_t after, struct batch *b)
 {
+	int64_t deadline_ms = v->slow ? 0
+				      : clock_monotonic_ms() + LOOK_WITHIN_MS;
 	struct postgres_value values[2];
 	struct postgres_rows *rows = NULL;
 	size_t starts[BATCH + 1];
@@ -63,7 +73,7 @@ read_batch(struct invalidation *v, int64_t after, struct batch *b)
 	values[1] = (struct postgres_value){ bytes_of(most), PG_TEXT };
 	b->count = 0;
 	buf_clear(&b->text);
-	r = postgres_query(v->options.pg, 0,
+	r = postgres_query(v->options.pg, deadline_ms,
 			   "SELECT at_position, scope, soft "
 			   "FROM cache_log_read($1::bigint, $2::integer)",
 			   values, 2, &rows);
@@ -99,7 +109,8 @@ apply_to_memory(struct invalidation *v, const struct batch *b)
 	lock_take(&v->lock);
 	for (i = 0; i < b->count; i++)
 		scope_table_add(v->scopes, b->records[i].scope,
-				b->records[i].position);
+				b->records[i].position,
+				b->records[i].soft ? SCOPE_SOFT : SCOPE_HARD);
 	lock_give(&v->lock);
 	for (i = 0; i < b->count; i++) {
 		record = &b->records[i];
@@ -124,6 +135,20 @@ say(const struct invalidation *v, const struct batch *b)
 			 BYTES_ARG(b->records[i].scope));
 }
 
+/* Redis has lost all.  What it is told now must be read from the log after that. */
+static enum result
+begin_redis(struct invalidation *v, int64_t *knows)
+{
+	int64_t position;
+	enum result r = postgres_tier_position(v->options.pg, &position);
+
+	if (r == R_OK)
+		r = redis_tier_begin(v->options.redis, position);
+	if (r == R_OK)
+		*knows = position;
+	return (r);
+}
+
 /* Tell Redis all that it does not know yet, up to `to`; `b` holds the records
  * after `from`.  A Redis that lost some is told of those first. */
 static enum result
@@ -135,11 +160,14 @@ tell_redis(struct invalidation *v, int64_t from, int64_t to,
 	enum result r;
 
 	r = redis_tier_push(redis, from, to, b->records, b->count, &knows);
+	if (r == R_OK && knows == REDIS_TIER_BLANK)
+		r = begin_redis(v, &knows);
 	while (r == R_OK && knows < to) {
 		before = knows;
-		if ((r = read_batch(v, before, older)) != R_OK ||
-		    older->count == 0)
+		if ((r = read_batch(v, before, older)) != R_OK)
 			break;
+		if (older->count == 0)
+			return (R_BAD_ANSWER);
 		r = redis_tier_push(redis, before,
 				    older->records[older->count - 1].position,
 				    older->records, older->count, &knows);
@@ -149,21 +177,53 @@ tell_redis(struct invalidation *v, int64_t from, int64_t to,
 	return (r);
 }
 
-/* The first look: what memory got before we knew where the log is was checked by
- * the tier it came from, but nobody told us of records since. */
+/*
+ * The first look.  Records before it we need not know: what a tier answers after
+ * that has been checked there, against all of them.
+ */
 static enum result
-find_position(struct invalidation *v, struct batch *b)
+find_position(struct invalidation *v, int64_t *position)
 {
-	int64_t position;
-	enum result r = postgres_tier_position(v->options.pg, &position);
+	enum result r = postgres_tier_position(v->options.pg, position);
 
 	if (r != R_OK)
 		return (r);
-	b->records[0] =
-		(struct redis_tier_record){ position, BYTES("*"), false };
-	b->count = 1;
+	lock_take(&v->lock);
+	v->first = *position;
+	lock_give(&v->lock);
+	memory_drop_prefix(v->options.memory, BYTES_NONE, *position,
+			   MEMORY_DROP_HARD);
+	return (R_OK);
+}
+
+/* Read the log on from `from`, and pass it on. */
+static enum result
+look_on(struct invalidation *v, int64_t from, struct batch *b,
+	struct batch *older)
+{
+	struct redis_tier *redis = v->options.redis;
+	struct redis_tier_sight sight = { from, clock_monotonic_ms(), 0 };
+	enum result r;
+
+	if (redis != NULL)
+		sight.connections = redis_tier_connections(redis);
+	if ((r = read_batch(v, from, b)) != R_OK)
+		return (r);
+	if (b->count > 0)
+		sight.position = b->records[b->count - 1].position;
+	if (redis != NULL)
+		redis_tier_expect(redis, &sight);
+	/* A Redis that cannot be told is not believed meanwhile. */
+	if (!redis_tier_is_usable(redis))
+		;
+	else if (tell_redis(v, from, sight.position, b, older) == R_OK)
+		atomic_store(&v->told, sight.position);
+	else
+		log_debug("invalidation: Redis was not told");
 	apply_to_memory(v, b);
-	atomic_store(&v->position, position);
+	say(v, b);
+	atomic_store(&v->position, sight.position);
+	atomic_store(&v->read_at_ms, sight.read_at_ms);
 	return (R_OK);
 }
 
@@ -171,42 +231,36 @@ find_position(struct invalidation *v, struct batch *b)
 static enum result
 look(struct invalidation *v, struct batch *b, struct batch *older)
 {
-	int64_t began, from, to;
-	enum result r;
+	int64_t from = atomic_load(&v->position);
+	enum result r = R_OK;
 
-	if (atomic_load(&v->position) < 0 && (r = find_position(v, b)) != R_OK)
-		return (r);
-	do {
-		began = clock_monotonic_ms();
-		from = to = atomic_load(&v->position);
-		if ((r = read_batch(v, from, b)) != R_OK)
-			return (r);
-		if (b->count > 0)
-			to = b->records[b->count - 1].position;
-		if (v->options.redis != NULL)
-			redis_tier_expect(v->options.redis, to);
-		/* A Redis that cannot be told is not believed meanwhile. */
-		if (redis_tier_is_usable(v->options.redis) &&
-		    tell_redis(v, from, to, b, older) != R_OK)
-			log_debug("invalidation: Redis was not told");
-		apply_to_memory(v, b);
-		say(v, b);
-		atomic_store(&v->position, to);
-		atomic_store(&v->read_at_ms, began);
-	} while (b->count >= BATCH - 1);
-	return (R_OK);
+	if (from < 0)
+		r = find_position(v, &from);
+	while (r == R_OK) {
+		r = look_on(v, from, b, older);
+		from = atomic_load(&v->position);
+		if (r == R_OK && b->count < BATCH - 1)
+			break;
+	}
+	v->slow = r != R_OK;
+	if (r != R_OK && v->options.redis != NULL)
+		redis_tier_lose_sight(v->options.redis);
+	return (r);
 }
 
 static void
 wait_for_news(struct invalidation *v)
 {
-	int64_t deadline = clock_monotonic_ms() + LOOK_AGAIN_MS;
+	/* Well within trust_ms, with the look itself. */
+	int64_t pause_ms = v->options.trust_ms > 0 ? v->options.trust_ms * 2 / 5
+						   : LOOK_AGAIN_MS;
+	int64_t deadline = clock_monotonic_ms() + pause_ms;
 	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
 	uint64_t drained;
 	enum result r;
 
 	if (v->listener == NULL) {
-		if (poll(&wake, 1, RECONNECT_MS) > 0)
+		if (poll(&wake, 1, LOOK_DEAF_MS) > 0)
 			(void)!read(v->wake_fd, &drained, sizeof(drained));
 		return;
 	}
@@ -240,10 +294,14 @@ follow(void *arg)
 	struct batch *batches = mem_alloc(2 * sizeof(*batches));
 	uint64_t asked;
 	enum result r;
-	bool stopping = batches == NULL;
+	bool stopping = batches == NULL, first;
 
 	while (!stopping) {
-		ensure_listener(v); /* first, so that no record falls between */
+		/* Answers wait for the first look.  Then the listener, and another
+		 * look, so that no record falls between. */
+		first = atomic_load(&v->position) < 0;
+		if (!first)
+			ensure_listener(v);
 		lock_take(&v->lock);
 		asked = v->asked;
 		lock_give(&v->lock);
@@ -251,10 +309,12 @@ follow(void *arg)
 		lock_take(&v->lock);
 		v->answered = asked;
 		v->outcome = r;
+		if (r == R_OK)
+			atomic_store(&v->settled, asked);
 		signal_wake_all(&v->looked);
 		stopping = v->stopping;
 		lock_give(&v->lock);
-		if (!stopping)
+		if (!stopping && (!first || r != R_OK))
 			wait_for_news(v);
 	}
 	if (batches != NULL) {
@@ -273,7 +333,7 @@ invalidation_new(const struct invalidation_options *options)
 	if (v == NULL)
 		return (NULL);
 	v->options = *options;
-	v->position = -1;
+	v->position = v->first = -1;
 	v->read_at_ms = clock_monotonic_ms();
 	v->scopes = scope_table_new(SCOPES_REMEMBERED);
 	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -316,11 +376,19 @@ invalidation_position(struct invalidation *v)
 	return (atomic_load(&v->position));
 }
 
+/* No catch-up has failed that nothing made good since. */
+static bool
+is_settled(struct invalidation *v)
+{
+	return (atomic_load(&v->doubted) <= atomic_load(&v->settled));
+}
+
 bool
 invalidation_is_current(struct invalidation *v)
 {
-	return (clock_monotonic_ms() - atomic_load(&v->read_at_ms) <
-		v->options.lag_limit_ms);
+	return (is_settled(v) &&
+		clock_monotonic_ms() - atomic_load(&v->read_at_ms) <
+			v->options.lag_limit_ms);
 }
 
 void
@@ -331,52 +399,108 @@ invalidation_wake(struct invalidation *v)
 	(void)!write(v->wake_fd, &one, sizeof(one));
 }
 
+/* A look that begins now, by the deadline. */
+static enum result
+look_now(struct invalidation *v, int64_t deadline_ms, uint64_t *asked)
+{
+	enum result r = R_TIMEOUT;
+
+	lock_take(&v->lock);
+	*asked = ++v->asked;
+	invalidation_wake(v);
+	while (v->answered < *asked && clock_monotonic_ms() < deadline_ms)
+		signal_wait(&v->looked, &v->lock, deadline_ms);
+	if (v->answered >= *asked)
+		r = v->outcome;
+	lock_give(&v->lock);
+	return (r);
+}
+
+/* Somebody may believe a Redis that could not be told of what is before `position`, but not for
+ * longer than trust_ms.  It may yet be told. */
+static void
+wait_out(struct invalidation *v, int64_t position, int64_t until_ms)
+{
+	struct pollfd never = { .fd = -1 };
+	int64_t left_ms;
+	uint64_t asked;
+
+	while (atomic_load(&v->told) < position &&
+	       (left_ms = until_ms - clock_monotonic_ms()) > 0) {
+		(void)poll(&never, 1,
+			   (int)(left_ms < TELL_AGAIN_MS ? left_ms
+							 : TELL_AGAIN_MS));
+		(void)!look_now(v, until_ms, &asked);
+	}
+}
+
+enum result
+invalidation_look(struct invalidation *v, int64_t deadline_ms)
+{
+	uint64_t asked;
+
+	return (look_now(v, deadline_ms, &asked));
+}
+
 enum result
 invalidation_catch_up(struct invalidation *v, int64_t deadline_ms)
 {
-	enum result r = R_TIMEOUT;
-	uint64_t mine;
+	int64_t until_ms = clock_monotonic_ms() + v->options.trust_ms;
+	uint64_t asked, doubted;
+	enum result r = look_now(v, deadline_ms, &asked);
 
-	lock_take(&v->lock);
-	mine = ++v->asked;
-	invalidation_wake(v);
-	while (v->answered < mine && clock_monotonic_ms() < deadline_ms)
-		signal_wait(&v->looked, &v->lock, deadline_ms);
-	if (v->answered >= mine)
-		r = v->outcome;
-	lock_give(&v->lock);
+	if (r != R_OK) {
+		doubted = atomic_load(&v->doubted);
+		while (doubted < asked &&
+		       !atomic_compare_exchange_weak(&v->doubted, &doubted,
+						     asked))
+			;
+	}
+	if (v->options.redis != NULL && v->options.trust_ms > 0)
+		wait_out(v, r == R_OK ? invalidation_position(v) : INT64_MAX,
+			 until_ms);
 	return (r);
 }
 
 bool
 invalidation_allows(struct invalidation *v, const struct entry *e)
 {
-	bool newer;
+	enum scope_effect effect;
 
 	lock_take(&v->lock);
-	newer = scope_table_is_newer(v->scopes, e->key, e->fence);
+	effect = scope_table_judge(v->scopes, e->key, e->fence);
 	lock_give(&v->lock);
-	return (!newer);
+	return (effect != SCOPE_HARD);
 }
 
 bool
 invalidation_vouches(struct invalidation *v, const struct entry *e)
 {
-	return (clock_wall_ms() - e->life.loaded_at_ms <
-		v->options.lag_limit_ms);
+	return (is_settled(v) && clock_wall_ms() - e->life.loaded_at_ms <
+					 v->options.lag_limit_ms);
 }
 
 enum result
-invalidation_keep(struct invalidation *v, struct entry *e)
+invalidation_keep(struct invalidation *v, struct entry *e, int64_t since)
 {
+	enum result r = R_CONFLICT;
+	enum scope_effect effect;
+
 	/*
-	 * In first, then look: a record that comes between is in the table
-	 * before it drops what memory has, so either we see it or it sees us.
+	 * A record is put in the table under this lock, and dropped from memory
+	 * after: either we see it here, or it finds what we put in.
 	 */
-	memory_put(v->options.memory, e);
-	if (invalidation_allows(v, e))
-		return (R_OK);
-	memory_drop_key(v->options.memory, e->key, e->fence + 1,
-			MEMORY_DROP_HARD);
-	return (R_CONFLICT);
+	lock_take(&v->lock);
+	effect = scope_table_judge(v->scopes, e->key, e->fence);
+	if (effect == SCOPE_NONE ||
+	    (effect == SCOPE_SOFT &&
+	     e->life.fresh_until_ms <= clock_wall_ms())) {
+		r = R_OK;
+		if (since < 0 && v->first >= 0 && e->fence < v->first)
+			r = R_UNAVAILABLE;
+		else
+			memory_put(v->options.memory, e);
+	}
+	lock_give(&v->lock);
+	return (r);
 }

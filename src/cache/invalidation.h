@@ -27,13 +27,16 @@ struct invalidation_options {
 	struct memory *memory;
 	struct bytes user_secret; /* CACHE_KEY_SECRET */
 	int64_t lag_limit_ms;
-	bool verbose; /* log each record */
-	void (*rung)(void *arg); /* optional: the doorbell rang; must not wait */
+	int64_t trust_ms; /* as in redis_tier_options */
+	bool verbose;	  /* log each record */
+	void (*rung)(
+		void *arg); /* optional: the doorbell rang; must not wait */
 	void *arg;
 };
 
 /* Start following.  Nothing is connected before this returns. */
-struct invalidation *invalidation_new(const struct invalidation_options *options);
+struct invalidation *invalidation_new(
+	const struct invalidation_options *options);
 void invalidation_free(struct invalidation *v);
 
 /* The position followed so far; -1 before the log was first read. */
@@ -45,18 +48,27 @@ bool invalidation_is_current(struct invalidation *v);
 /* Look at the log now; any thread, does not wait. */
 void invalidation_wake(struct invalidation *v);
 
-/* Wait until all that was committed before this call has reached Redis (if it is there) and
- * memory.  For loader threads, after a commit. */
-MUST_USE enum result invalidation_catch_up(struct invalidation *v, int64_t deadline_ms);
+/* Wait for a look that begins now.  For loader threads. */
+MUST_USE enum result invalidation_look(struct invalidation *v,
+				       int64_t deadline_ms);
 
-/* No record that we know outdates `e`. */
+/* Wait until all that was committed before this call has reached Redis (if it is there) and
+ * memory, or will be believed to know by nobody.  For loader threads, after a commit.  On failure memory is not trusted
+ * until the log has been read. */
+MUST_USE enum result invalidation_catch_up(struct invalidation *v,
+					   int64_t deadline_ms);
+
+/* No record that we know ends `e`. */
 bool invalidation_allows(struct invalidation *v, const struct entry *e);
 
 /* The entry was loaded so lately that even a log we cannot follow has had no time
  * to be further ahead than the lag limit. */
 bool invalidation_vouches(struct invalidation *v, const struct entry *e);
 
-/* Put `e` in memory unless a record that we know outdates it.  R_CONFLICT: it does. */
-MUST_USE enum result invalidation_keep(struct invalidation *v, struct entry *e);
+/* Put `e` in memory unless a record that we know outdates it.  R_CONFLICT: it does.  `since` is
+ * invalidation_position() before a tier was asked for `e`, or before its load; R_UNAVAILABLE: none was known then,
+ * and by now we do not know all records since; it is not kept. */
+MUST_USE enum result invalidation_keep(struct invalidation *v, struct entry *e,
+				       int64_t since);
 
 #endif

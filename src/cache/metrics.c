@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #define FLUSH_EVERY_MS 1000
-#define BEAT_EVERY_MS 5000   /* with nothing to add */
-#define RING_PAUSE_MS 20     /* between two looks at who wants a report */
+#define BEAT_EVERY_MS 5000 /* with nothing to add */
+#define RING_PAUSE_MS 20   /* between two looks at who wants a report */
 #define STATEMENT_MS 1000
-#define PATIENCE_MS 200	     /* of a report, for the other workers */
-#define READ_MS 300	     /* and for the sums */
+#define PATIENCE_MS 200 /* of a report, for the other workers */
+#define READ_MS 300	/* and for the sums */
 #define LOOK_EVERY_MS 5
 
 struct metrics {
@@ -31,7 +31,7 @@ struct metrics {
 	/* The thread's own. */
 	struct counters_totals base;	/* what is in the table */
 	struct counters_totals pending; /* with `deltas` it will be this */
-	struct buf deltas;		/* of a batch that was not confirmed; or empty */
+	struct buf deltas; /* of a batch that was not confirmed; or empty */
 	int64_t batch;
 	int64_t beat_at_ms;
 
@@ -119,11 +119,11 @@ send_batch(struct metrics *m, struct bytes asked)
 	values[2] = (struct postgres_value){ bytes_of(m->pid), PG_TEXT };
 	values[3] = (struct postgres_value){ bytes_of(batch), PG_TEXT };
 	values[4] = (struct postgres_value){ buf_bytes(&gauges), PG_TEXT };
-	values[5] = (struct postgres_value){
-		asked, asked.len > 0 ? PG_TEXT : PG_NULL };
+	values[5] = (struct postgres_value){ asked, asked.len > 0 ? PG_TEXT
+								  : PG_NULL };
 	values[6] = (struct postgres_value){
-		m->deltas.len > 0 ? buf_bytes(&m->deltas) : BYTES("[]"),
-		PG_TEXT };
+		m->deltas.len > 0 ? buf_bytes(&m->deltas) : BYTES("[]"), PG_TEXT
+	};
 	r = buf_error(&gauges);
 	if (r == R_OK)
 		r = postgres_run(m->options.pg,
@@ -301,8 +301,8 @@ ask(struct metrics *m, int64_t deadline_ms, struct buf *asked_at)
 		"pg_notify('warmfront_log', '') FROM asked";
 	struct postgres_value id = { bytes_of(m->id), PG_TEXT };
 	struct postgres_rows *rows;
-	enum result r = postgres_query(m->options.pg, deadline_ms, sql, &id, 1,
-				       &rows);
+	enum result r =
+		postgres_query(m->options.pg, deadline_ms, sql, &id, 1, &rows);
 
 	if (r != R_OK)
 		return (r);

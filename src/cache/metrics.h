@@ -38,6 +38,7 @@ void metrics_stop(struct metrics *m);
 void metrics_free(struct metrics *m);
 
 /* Waits for at most half a second, whatever is down.  R_NO_MEMORY. */
-MUST_USE enum result metrics_collect(struct metrics *m, struct metrics_report *out);
+MUST_USE enum result metrics_collect(struct metrics *m,
+				     struct metrics_report *out);
 
 #endif

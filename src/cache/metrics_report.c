@@ -66,8 +66,7 @@ add_gauge(struct metrics_report *r, struct bytes text, int64_t value)
 	struct bytes label = keep(r, text);
 	struct bytes name = bytes_cut(&label, '|');
 
-	r->gauges[r->n_gauges++] =
-		(struct metrics_gauge){ name, label, value };
+	r->gauges[r->n_gauges++] = (struct metrics_gauge){ name, label, value };
 }
 
 /* One statement gives the workers, their gauges and the sums, told apart by the first
@@ -113,8 +112,8 @@ metrics_report_read(struct postgres *pg, int64_t deadline_ms,
 			if (cell == COUNTERS_CELLS)
 				continue; /* another version's */
 			r.rows[r.n_rows++] = (struct metrics_row){
-				keep(&r, postgres_get(rows, i, 1)), cell,
-				value };
+				keep(&r, postgres_get(rows, i, 1)), cell, value
+			};
 		}
 	}
 	sort(&r);
@@ -139,9 +138,8 @@ metrics_report_own(struct bytes gauges, struct metrics_report *out)
 	for (l = 0; totals != NULL && json_next_member(&rest, &name, &value);
 	     l++)
 		;
-	if (totals == NULL ||
-	    reserve(&r, (size_t)labels * COUNTERS_CELLS, l, gauges.len) !=
-		    R_OK) {
+	if (totals == NULL || reserve(&r, (size_t)labels * COUNTERS_CELLS, l,
+				      gauges.len) != R_OK) {
 		free(totals);
 		metrics_report_fini(&r);
 		return (R_NO_MEMORY);
@@ -153,7 +151,8 @@ metrics_report_own(struct bytes gauges, struct metrics_report *out)
 			if (totals->of[l][c] != 0)
 				r.rows[n++] = (struct metrics_row){
 					bytes_of(counters_label_value(l)), c,
-					(int64_t)totals->of[l][c] };
+					(int64_t)totals->of[l][c]
+				};
 	r.n_rows = (unsigned)n;
 	sort(&r);
 	for (rest = gauges; json_next_member(&rest, &name, &value);)
@@ -198,8 +197,7 @@ sum_of_cell(const struct metrics_report *r, const struct bytes *label,
 }
 
 int64_t
-metrics_count(const struct metrics_report *r, const char *label,
-	      enum counter c)
+metrics_count(const struct metrics_report *r, const char *label, enum counter c)
 {
 	struct bytes wanted = bytes_of(label);
 

@@ -25,9 +25,9 @@ struct metrics_gauge {
 };
 
 struct metrics_report {
-	bool whole;	  /* of the deployment; else of this process */
-	bool current;	  /* all workers added what they had */
-	unsigned workers; /* seen lately */
+	bool whole;		  /* of the deployment; else of this process */
+	bool current;		  /* all workers added what they had */
+	unsigned workers;	  /* seen lately */
 	struct metrics_row *rows; /* by cell, then label */
 	unsigned n_rows;
 	struct metrics_gauge *gauges;
@@ -36,28 +36,32 @@ struct metrics_report {
 };
 
 /* From what the workers have added. */
-MUST_USE enum result metrics_report_read(struct postgres *pg, int64_t deadline_ms,
+MUST_USE enum result metrics_report_read(struct postgres *pg,
+					 int64_t deadline_ms,
 					 struct metrics_report *out);
 
 /* From this process's counters, and its gauges as a JSON object. */
-MUST_USE enum result metrics_report_own(struct bytes gauges, struct metrics_report *out);
+MUST_USE enum result metrics_report_own(struct bytes gauges,
+					struct metrics_report *out);
 
 void metrics_report_fini(struct metrics_report *r);
 
 /* A counter's value under a label; NULL: under all. */
-int64_t metrics_count(const struct metrics_report *r, const char *label, enum counter c);
+int64_t metrics_count(const struct metrics_report *r, const char *label,
+		      enum counter c);
 
 /* The same for a histogram: how many times, and their sum in microseconds. */
 struct metrics_times {
 	int64_t count, sum_us;
 	int64_t buckets[COUNTERS_BUCKETS];
 };
-struct metrics_times metrics_times(const struct metrics_report *r, const char *label,
-				   enum histogram h);
+struct metrics_times metrics_times(const struct metrics_report *r,
+				   const char *label, enum histogram h);
 
-struct metrics_times metrics_times_of(const struct metrics_report *r, struct bytes label,
-				      enum histogram h);
+struct metrics_times metrics_times_of(const struct metrics_report *r,
+				      struct bytes label, enum histogram h);
 
-int64_t metrics_gauge(const struct metrics_report *r, const char *name, const char *label);
+int64_t metrics_gauge(const struct metrics_report *r, const char *name,
+		      const char *label);
 
 #endif

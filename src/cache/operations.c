@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOW_MS 10000	   /* statements here may look at the whole table */
-#define SIZES_MS 1000	   /* but these are asked for often */
-#define KEYS_MOST "10000"  /* of one glob; over that its widest scope is logged */
+#define SLOW_MS 10000 /* statements here may look at the whole table */
+#define SIZES_MS 1000 /* but these are asked for often */
+#define KEYS_MOST \
+	"10000" /* of one glob; over that its widest scope is logged */
 
 static struct postgres_value
 text_value(struct bytes text)
@@ -268,8 +269,9 @@ add_tiers(const struct tiers *t, struct bytes key, bool *redis_answers,
 	}
 	if (e == NULL && in_redis)
 		nearest = "redis";
-	buf_printf(to, ",\"tier\":\"%s\",\"tiers\":[%s%s\"postgres\"]}", nearest,
-		   e != NULL ? "\"memory\"," : "", in_redis ? "\"redis\"," : "");
+	buf_printf(to, ",\"tier\":\"%s\",\"tiers\":[%s%s\"postgres\"]}",
+		   nearest, e != NULL ? "\"memory\"," : "",
+		   in_redis ? "\"redis\"," : "");
 	entry_unref(e);
 }
 

@@ -13,16 +13,19 @@ struct parts;
 
 struct parts_options {
 	struct timers *timers;
-	void (*fetch)(void *fetcher, const struct cache_query *q, cache_done *done, void *arg);
+	void (*fetch)(void *fetcher, const struct cache_query *q,
+		      cache_done *done, void *arg);
 	void *fetcher;
 	void (*there)(void *arg); /* runs once, on any thread, perhaps before */
-	void *arg;		  /* parts_fetch() returns; `*out` is set before */
+	void *arg; /* parts_fetch() returns; `*out` is set before */
 };
 
 /* Fetch the parts that the source of `whole` lists; `there` when all have come or patience ends.
  * False, and no call, when it lists none. */
-MUST_USE bool parts_fetch(const struct cache_query *whole, const struct cache_load *load,
-			  const struct parts_options *options, struct parts **out);
+MUST_USE bool parts_fetch(const struct cache_query *whole,
+			  const struct cache_load *load,
+			  const struct parts_options *options,
+			  struct parts **out);
 
 /* After `there`: the parts; NULL for NULL. */
 const struct cache_part *parts_list(const struct parts *p, unsigned *count);

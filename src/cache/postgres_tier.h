@@ -17,22 +17,30 @@
  * (scope.h).  An entry softly invalidated comes back
  * expired; one past its grace may still come back. */
 MUST_USE enum result postgres_tier_get(struct postgres *pg, struct bytes key,
-				       struct bytes log_key, struct entry **out);
+				       struct bytes log_key,
+				       struct entry **out);
 
 /* R_CONFLICT: refused, the log has a newer record, or a younger load was faster. */
-MUST_USE enum result postgres_tier_put(struct postgres *pg, const struct entry *e,
+MUST_USE enum result postgres_tier_put(struct postgres *pg,
+				       const struct entry *e,
 				       struct bytes log_key);
 
 /* The newest position of the log. */
-MUST_USE enum result postgres_tier_position(struct postgres *pg, int64_t *position);
+MUST_USE enum result postgres_tier_position(struct postgres *pg,
+					    int64_t *position);
 
-MUST_USE enum result postgres_tier_lease_take(struct postgres *pg, struct bytes key,
-					      const char *holder, int64_t for_ms,
+MUST_USE enum result postgres_tier_lease_take(struct postgres *pg,
+					      struct bytes key,
+					      const char *holder,
+					      int64_t for_ms,
 					      struct lease_state *state);
-MUST_USE enum result postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
-					      const char *holder, int64_t for_ms,
+MUST_USE enum result postgres_tier_lease_keep(struct postgres *pg,
+					      struct bytes key,
+					      const char *holder,
+					      int64_t for_ms,
 					      enum result failure);
-MUST_USE enum result postgres_tier_lease_give(struct postgres *pg, struct bytes key,
+MUST_USE enum result postgres_tier_lease_give(struct postgres *pg,
+					      struct bytes key,
 					      const char *holder);
 
 /* Drop expired entries and shrink to `max_bytes`; one process at a time does it, the

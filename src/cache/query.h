@@ -46,17 +46,20 @@ struct cache_source {
 };
 
 enum cache_demand {
-	CACHE_USUAL,	/* the lookup table of policy.h */
-	CACHE_YOUNG,	/* what is due for a refresh or stale is loaded first, and used only if that fails */
-	CACHE_NEW,	/* load now, whatever there is; no answer from before */
+	CACHE_USUAL, /* the lookup table of policy.h */
+	CACHE_YOUNG, /* what is due for a refresh or stale is loaded first, and used only if that fails */
+	CACHE_NEW,   /* load now, whatever there is; no answer from before */
 };
 
 /* A question.  The bytes are the asker's; the cache copies what it keeps. */
 struct cache_query {
-	struct bytes key;	/* at most KEY_MAX_BYTES */
-	struct bytes log_key;	/* the key as the invalidation log names it (scope.h) */
-	struct bytes arguments; /* what the loader needs besides the key; kept with the entry */
-	const struct policy *policy; /* static, or as long as the cache, like the source */
+	struct bytes key; /* at most KEY_MAX_BYTES */
+	struct bytes
+		log_key; /* the key as the invalidation log names it (scope.h) */
+	struct bytes
+		arguments; /* what the loader needs besides the key; kept with the entry */
+	const struct policy
+		*policy; /* static, or as long as the cache, like the source */
 	const struct cache_source *source;
 	enum cache_demand demand;
 	int64_t deadline_ms; /* 0: the cache's own */
@@ -66,19 +69,22 @@ enum cache_status { CACHE_HIT, CACHE_STALE, CACHE_MISS, CACHE_BYPASS };
 enum cache_tier { CACHE_MEMORY, CACHE_REDIS, CACHE_POSTGRES, CACHE_ORIGIN };
 
 struct cache_answer {
-	enum result result;	   /* R_OK: `entry` is there */
+	enum result result; /* R_OK: `entry` is there */
 	enum cache_status status;
-	enum cache_tier tier;	   /* where it was found */
-	bool stored, collapsed;	   /* of a miss: kept in a tier; another's load was shared */
-	struct entry *entry;	   /* one reference */
-	int64_t retry_ms;	   /* of a failure: when asking again makes sense */
+	enum cache_tier tier; /* where it was found */
+	bool stored,
+		collapsed; /* of a miss: kept in a tier; another's load was shared */
+	struct entry *entry; /* one reference */
+	int64_t retry_ms;    /* of a failure: when asking again makes sense */
 };
 
 #define PARTS_MAX 32
 
 struct cache_part {
-	struct bytes name; /* for `load`; lives as long as the source's context */
-	struct buf key;	   /* the query's bytes, owned here: key, log_key, arguments */
+	struct bytes
+		name; /* for `load`; lives as long as the source's context */
+	struct buf
+		key; /* the query's bytes, owned here: key, log_key, arguments */
 	struct buf log_key;
 	struct buf arguments;
 	const struct policy *policy;
@@ -89,7 +95,8 @@ struct cache_part {
 typedef void cache_done(void *arg, const struct cache_answer *answer);
 
 /* A part as a query; it refers to the part's bytes. */
-struct cache_query cache_part_query(const struct cache_part *part, enum cache_demand demand,
+struct cache_query cache_part_query(const struct cache_part *part,
+				    enum cache_demand demand,
 				    int64_t deadline_ms);
 
 /* Release what a part holds. */

@@ -16,20 +16,24 @@ struct redis_command {
 	struct bytes argv[REDIS_ARGS_MAX];
 	unsigned argc;
 	struct buf names;
-	size_t starts[REDIS_ARGS_MAX]; /* of names in the buffer; SIZE_MAX: not one */
+	size_t starts
+		[REDIS_ARGS_MAX]; /* of names in the buffer; SIZE_MAX: not one */
 };
 
 /* An argument as it is; the bytes are the caller's. */
 void redis_command_text(struct redis_command *c, struct bytes text);
 
 /* A name: prefix, kind ("@lease:", "" for an entry), name; copied. */
-void redis_command_name(struct redis_command *c, const char *kind, struct bytes name);
+void redis_command_name(struct redis_command *c, const char *kind,
+			struct bytes name);
 
 /* Send it, or send it and wait; either way what it holds is released. */
-MUST_USE enum result redis_command_send(struct redis_command *c, struct redis *redis,
-					redis_done *done, void *arg);
-MUST_USE enum result redis_command_call(struct redis_command *c, struct redis *redis,
-					redis_take *take, void *arg);
+MUST_USE enum result redis_command_send(struct redis_command *c,
+					struct redis *redis, redis_done *done,
+					void *arg);
+MUST_USE enum result redis_command_call(struct redis_command *c,
+					struct redis *redis, redis_take *take,
+					void *arg);
 
 void redis_command_fini(struct redis_command *c);
 

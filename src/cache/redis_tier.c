@@ -4,6 +4,7 @@
 #include "../base/alloc.h"
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/random.h"
 #include "redis_command.h"
 
 #include <stdatomic.h>
@@ -15,7 +16,13 @@ struct redis_tier {
 	struct redis *redis;
 	char *prefix; /* "wf:v1:" */
 	int64_t ttl_max_ms;
-	_Atomic int64_t expected;
+	int64_t lag_limit_ms;
+	int64_t trust_ms;
+	_Atomic int64_t expected;   /* of the sight, with the next two */
+	_Atomic int64_t read_at_ms; /* -1: not yet */
+	_Atomic uint64_t connections;
+	atomic_bool blind;
+	struct buf token; /* of the thread that pushes */
 	_Atomic int64_t said;
 	void (*behind)(void *arg);
 	void *arg;
@@ -56,6 +63,9 @@ redis_tier_new(const struct redis_tier_options *options)
 	t->prefix = prefix.at;
 	t->redis = options->redis;
 	t->ttl_max_ms = options->ttl_max_ms;
+	t->lag_limit_ms = options->lag_limit_ms;
+	t->trust_ms = options->trust_ms;
+	t->read_at_ms = -1;
 	t->behind = options->behind;
 	t->arg = options->arg;
 	t->said = -1;
@@ -67,6 +77,7 @@ redis_tier_free(struct redis_tier *t)
 {
 	if (t == NULL)
 		return;
+	buf_fini(&t->token);
 	free(t->prefix);
 	free(t);
 }
@@ -78,9 +89,41 @@ redis_tier_is_usable(struct redis_tier *t)
 }
 
 void
-redis_tier_expect(struct redis_tier *t, int64_t known)
+redis_tier_expect(struct redis_tier *t, const struct redis_tier_sight *sight)
 {
-	atomic_store(&t->expected, known);
+	/* In this order: who sees that we looked sees what we saw. */
+	atomic_store(&t->expected, sight->position);
+	atomic_store(&t->connections, sight->connections);
+	atomic_store(&t->read_at_ms, sight->read_at_ms);
+	atomic_store(&t->blind, false);
+}
+
+uint64_t
+redis_tier_connections(const struct redis_tier *t)
+{
+	return (redis_connections(t->redis));
+}
+
+void
+redis_tier_lose_sight(struct redis_tier *t)
+{
+	atomic_store(&t->blind, true);
+}
+
+/* May a position that Redis was told at `told_ms` be taken for what it knows? */
+static bool
+is_believed(const struct redis_tier *t, int64_t told_ms)
+{
+	int64_t read_at_ms = atomic_load(&t->read_at_ms);
+
+	if (atomic_load(&t->blind))
+		return (true);
+	if (read_at_ms < 0)
+		return (t->trust_ms == 0 &&
+			llabs(clock_wall_ms() - told_ms) < t->lag_limit_ms);
+	return (t->trust_ms == 0 ||
+		(clock_monotonic_ms() - read_at_ms < t->trust_ms &&
+		 atomic_load(&t->connections) == redis_connections(t->redis)));
 }
 
 int64_t
@@ -89,16 +132,18 @@ redis_tier_position(struct redis_tier *t)
 	return (t == NULL ? -1 : atomic_load(&t->said));
 }
 
-/* "a b", two numbers; an absent value leaves them as they are. */
+/* Numbers with a space between; an absent value leaves them as they are. */
 static bool
-parse_pair(const struct redis_reply *reply, int64_t *a, int64_t *b)
+parse_numbers(const struct redis_reply *reply, int64_t *numbers, unsigned count)
 {
-	struct bytes rest = reply->text, first;
+	struct bytes rest = reply->text;
 
 	if (reply->type != REDIS_STRING)
 		return (false);
-	first = bytes_cut(&rest, ' ');
-	return (bytes_to_int64(first, a) && bytes_to_int64(rest, b));
+	while (count-- > 0)
+		if (!bytes_to_int64(bytes_cut(&rest, ' '), numbers++))
+			return (false);
+	return (rest.len == 0);
 }
 
 struct lookup {
@@ -114,36 +159,37 @@ static enum result
 judge(struct redis_tier *t, const struct lookup *l,
       const struct redis_reply *reply, struct entry **out)
 {
-	int64_t position = 0, floor = 0, hard, soft, newest_soft = 0;
-	int64_t newest_hard = 0;
+	int64_t log[3];				/* position, floor, time */
+	int64_t scope[2], newest[2] = { 0, 0 }; /* hard, soft */
 	enum result r;
-	unsigned i;
+	unsigned i, k;
 
 	if (reply->type != REDIS_ARRAY || reply->count < 2)
 		return (R_BAD_ANSWER);
-	if (!parse_pair(&reply->items[1], &position, &floor) ||
-	    position < atomic_load(&t->expected)) {
+	if (!parse_numbers(&reply->items[1], log, 3) ||
+	    !is_believed(t, log[2]) || log[0] < atomic_load(&t->expected)) {
 		t->behind(t->arg);
 		return (R_NOT_FOUND);
 	}
-	atomic_store(&t->said, position);
+	atomic_store(&t->said, log[0]);
 	if (reply->items[0].type != REDIS_STRING)
 		return (R_NOT_FOUND);
 	for (i = 2; i < reply->count; i++) {
-		if (!parse_pair(&reply->items[i], &hard, &soft))
+		if (reply->items[i].type == REDIS_NIL)
 			continue;
-		if (hard > newest_hard)
-			newest_hard = hard;
-		if (soft > newest_soft)
-			newest_soft = soft;
+		if (!parse_numbers(&reply->items[i], scope, 2))
+			return (R_NOT_FOUND); /* it may have said anything */
+		for (k = 0; k < 2; k++)
+			if (scope[k] > newest[k])
+				newest[k] = scope[k];
 	}
 	if ((r = entry_decode(reply->items[0].text, l->key, out)) != R_OK)
 		return (r);
-	if ((*out)->fence < floor || (*out)->fence < newest_hard) {
+	if ((*out)->fence < log[1] || (*out)->fence < newest[0]) {
 		entry_unref(*out);
 		return (R_NOT_FOUND);
 	}
-	if ((*out)->fence < newest_soft)
+	if ((*out)->fence < newest[1])
 		lifetime_expire(&(*out)->life, clock_wall_ms());
 	return (R_OK);
 }
@@ -188,15 +234,16 @@ redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 }
 
 static const char put_script[] =
-	"local log = redis.call('GET', KEYS[2]) "
-	"if not log then return -1 end "
+	"local log = redis.call('GET', KEYS[2]) or '' "
+	"local floor = string.match(log, '^%d+ (%d+) %d+$') "
+	"if not floor then return -1 end "
 	"local fence = tonumber(ARGV[2]) "
-	"if fence < tonumber(string.match(log, ' (%d+)')) then return 0 end "
+	"if fence < tonumber(floor) then return 0 end "
 	"for i = 3, #KEYS do "
 	"  local at = redis.call('GET', KEYS[i]) "
 	"  if at then "
-	"    local hard, soft = string.match(at, '(%d+) (%d+)') "
-	"    if tonumber(hard) > fence or tonumber(soft) > fence then return 0 end "
+	"    local hard, soft = string.match(at, '^(%d+) (%d+)$') "
+	"    if not hard or tonumber(hard) > fence or tonumber(soft) > fence then return 0 end "
 	"  end "
 	"end "
 	"redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) "
@@ -239,40 +286,54 @@ out:
 
 /*
  * KEYS: @log, then a name for each record.  ARGV: from, to, life of a scope, then
- * "position soft" for each record.  Returns the position that is known now.
+ * "position soft" for each record; last the time and a token.  Returns the position that is known
+ * now, or the token of a Redis that has lost its own: what was read before that was
+ * seen may be older than what Redis has been told and forgotten.
  */
 static const char push_script[] =
 	"local from, to = tonumber(ARGV[1]), tonumber(ARGV[2]) "
 	"local log = redis.call('GET', KEYS[1]) "
 	"if not log then "
-	"  redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[2]) "
-	"  return to "
+	"  log = '?' .. ARGV[#ARGV] "
+	"  redis.call('SET', KEYS[1], log) "
 	"end "
-	"local at, floor = string.match(log, '(%d+) (%d+)') "
+	"local at, floor = string.match(log, '^(%d+) (%d+) %d+$') "
+	"if not at then return log end "
 	"if tonumber(at) < from then return tonumber(at) end "
 	"for i = 2, #KEYS do "
 	"  local position, is_soft = string.match(ARGV[i + 2], '(%d+) (%d)') "
 	"  local old = redis.call('GET', KEYS[i]) or '0 0' "
-	"  local hard, soft = string.match(old, '(%d+) (%d+)') "
+	"  local hard, soft = string.match(old, '^(%d+) (%d+)$') "
+	"  if not hard then hard, soft = position, '0' end "
 	"  if is_soft == '1' then "
 	"    if tonumber(position) > tonumber(soft) then soft = position end "
 	"  elseif tonumber(position) > tonumber(hard) then hard = position end "
 	"  redis.call('SET', KEYS[i], hard .. ' ' .. soft, 'PX', ARGV[3]) "
 	"end "
-	"if to > tonumber(at) then "
-	"  redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. floor) "
-	"  return to "
-	"end "
-	"return tonumber(at)";
+	"if to < tonumber(at) then return tonumber(at) end "
+	"redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. floor .. ' ' .. "
+	"  ARGV[#ARGV - 1]) "
+	"return to";
+
+struct told {
+	struct redis_tier *tier;
+	int64_t *knows;
+};
 
 static enum result
 take_position(void *arg, const struct redis_reply *reply)
 {
-	int64_t *knows = arg;
+	const struct told *told = arg;
 
+	if (reply->type == REDIS_STRING) {
+		buf_clear(&told->tier->token);
+		buf_add(&told->tier->token, reply->text);
+		*told->knows = REDIS_TIER_BLANK;
+		return (buf_error(&told->tier->token));
+	}
 	if (reply->type != REDIS_INTEGER)
 		return (R_BAD_ANSWER);
-	*knows = reply->integer;
+	*told->knows = reply->integer;
 	return (R_OK);
 }
 
@@ -281,9 +342,11 @@ redis_tier_push(struct redis_tier *t, int64_t from, int64_t to,
 		const struct redis_tier_record *records, unsigned count,
 		int64_t *knows)
 {
-	struct bytes *argv = mem_alloc((2 * (size_t)count + 8) * sizeof(*argv));
+	struct bytes *argv =
+		mem_alloc((2 * (size_t)count + 10) * sizeof(*argv));
 	struct buf text = { 0 }; /* all arguments, one after the other */
 	size_t lengths[3], prefix = strlen(t->prefix);
+	struct told told = { t, knows };
 	enum result r = R_NO_MEMORY;
 	unsigned i, argc = 0;
 	char keys[16];
@@ -317,15 +380,45 @@ redis_tier_push(struct redis_tier *t, int64_t from, int64_t to,
 			   records[i].soft);
 		argv[argc++].len = text.len - before;
 	}
+	lengths[0] = text.len;
+	buf_int(&text, clock_wall_ms());
+	argv[argc++].len = text.len - lengths[0];
+	lengths[0] = text.len;
+	buf_printf(&text, "%016llx", (unsigned long long)random_cheap());
+	argv[argc++].len = text.len - lengths[0];
 	if (buf_error(&text) != R_OK)
 		goto out;
 	for (i = 3, at = text.at; i < argc; at += argv[i++].len)
 		argv[i].at = at;
-	r = redis_call(t->redis, argv, argc, take_position, knows);
+	r = redis_call(t->redis, argv, argc, take_position, &told);
 out:
 	buf_fini(&text);
 	free(argv);
 	return (r);
+}
+
+static const char begin_script[] =
+	"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
+	"redis.call('SET', KEYS[1], "
+	"  ARGV[2] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3]) "
+	"return 1";
+
+enum result
+redis_tier_begin(struct redis_tier *t, int64_t position)
+{
+	struct redis_command c = { .prefix = t->prefix };
+	char number[24], now[24];
+
+	snprintf(number, sizeof(number), "%lld", (long long)position);
+	snprintf(now, sizeof(now), "%lld", (long long)clock_wall_ms());
+	redis_command_text(&c, BYTES("EVAL"));
+	redis_command_text(&c, bytes_of(begin_script));
+	redis_command_text(&c, BYTES("1"));
+	redis_command_name(&c, "@log", BYTES_NONE);
+	redis_command_text(&c, buf_bytes(&t->token));
+	redis_command_text(&c, bytes_of(number));
+	redis_command_text(&c, bytes_of(now));
+	return (redis_command_call(&c, t->redis, redis_command_flag, NULL));
 }
 
 struct redis *

@@ -11,13 +11,22 @@
  * Names, behind "{CACHE_PREFIX}:{CACHE_VERSION}:"
  *	{key}		an entry in its wire form
  *	@scope:{scope}	"hard soft": the newest positions that invalidated it
- *	@log		"position floor": Redis knows all records up to position;
- *			entries with a fence below floor are not used
+ *	@log		"position floor time": Redis knows all records up to position, which was
+ *			the newest at that time (wall clock); entries with a fence below floor are
+ *			not used; or
+ *			"?token": it has lost all, and somebody is finding out
+ *			where the log is
  *
  * A read fetches an entry, the scopes that match its key and @log in one MGET, and compares; so an
  * invalidation that has reached Redis counts for all readers at once, without deleting
  * anything.  A Redis that lost @log, or brought back an old one, vouches for nothing until a follower
- * has told it what it missed.
+ * has told it what it missed.  One that lost it starts with a floor that was read from the log after the loss.
+ *
+ * Belief.  That Redis has not lost what it was told can be seen from where our own follower is only.  Until
+ * that has read the log once, Redis is believed if it has been told within lag_limit_ms.  With trust_ms
+ * it is not believed then, nor when the log has not been read for so long, or not
+ * since Redis was connected to: whoever cannot tell Redis of a record need wait no longer than
+ * trust_ms for nobody to be misled.  When the log cannot be read at all, Redis is the best there is.
  */
 struct redis_tier;
 
@@ -25,6 +34,8 @@ struct redis_tier_options {
 	struct redis *redis;
 	const char *prefix, *version; /* of names */
 	int64_t ttl_max_ms;
+	int64_t lag_limit_ms;
+	int64_t trust_ms; /* 0: without limit */
 	/* Called when Redis turns out to lag behind the log; any thread, must not wait. */
 	void (*behind)(void *arg);
 	void *arg;
@@ -36,8 +47,19 @@ void redis_tier_free(struct redis_tier *t);
 /* May it be asked at all: connected, or worth a try? */
 bool redis_tier_is_usable(struct redis_tier *t);
 
-/* What `known` position our own follower has reached; reads of a Redis that knows less are misses. */
-void redis_tier_expect(struct redis_tier *t, int64_t known);
+/* What our own follower knows: the position it has reached, when it began to read (monotonic), and what
+ * redis_tier_connections() was then.  Reads of a Redis that knows less are misses. */
+struct redis_tier_sight {
+	int64_t position;
+	int64_t read_at_ms;
+	uint64_t connections;
+};
+void redis_tier_expect(struct redis_tier *t,
+		       const struct redis_tier_sight *sight);
+uint64_t redis_tier_connections(const struct redis_tier *t);
+
+/* The log cannot be read, until the next redis_tier_expect(). */
+void redis_tier_lose_sight(struct redis_tier *t);
 
 /* The newest position that this Redis has said it knows: as good a fence for a load that begins
  * now as our own follower's position.  -1: it never said. */
@@ -51,7 +73,8 @@ MUST_USE enum result redis_tier_get(struct redis_tier *t, struct bytes key,
 
 /* Store, waiting.  R_CONFLICT: refused, the log has a newer record for the key.
  * R_UNAVAILABLE also when nobody has told this Redis of the log yet. */
-MUST_USE enum result redis_tier_put(struct redis_tier *t, const struct entry *e);
+MUST_USE enum result redis_tier_put(struct redis_tier *t,
+				    const struct entry *e);
 
 /* A record of the log, as this tier takes it. */
 struct redis_tier_record {
@@ -61,10 +84,16 @@ struct redis_tier_record {
 };
 
 /* Tell Redis of records with positions in (from, to], waiting.  On R_OK
- * `*knows` is the position that Redis has now; less than `from`: it wants the records after *knows first. */
-MUST_USE enum result redis_tier_push(struct redis_tier *t, int64_t from, int64_t to,
-				     const struct redis_tier_record *records, unsigned count,
-				     int64_t *knows);
+ * `*knows` is the position that Redis has now; less than `from`: it wants the records after *knows first.
+ * REDIS_TIER_BLANK: it has lost all, and wants redis_tier_begin(), with a position read after that was known. */
+#define REDIS_TIER_BLANK (-1)
+MUST_USE enum result redis_tier_push(struct redis_tier *t, int64_t from,
+				     int64_t to,
+				     const struct redis_tier_record *records,
+				     unsigned count, int64_t *knows);
+
+/* From one thread, like redis_tier_push(). */
+MUST_USE enum result redis_tier_begin(struct redis_tier *t, int64_t position);
 
 /* For commands of others under the same names. */
 struct redis *redis_tier_redis(const struct redis_tier *t);

@@ -30,7 +30,8 @@ struct bytes scope_prefix(struct bytes scope);
 unsigned scope_list(struct bytes key, struct buf *list);
 
 /* The first 16 hex digits of HMAC-SHA-256(secret, user id), and a NUL. */
-void scope_user_hash(struct bytes secret, struct bytes user, char out[static USER_HASH_DIGITS + 1]);
+void scope_user_hash(struct bytes secret, struct bytes user,
+		     char out[static USER_HASH_DIGITS + 1]);
 
 /* Copy `scope` to `to` with "@user" segments replaced by the user's hash. */
 void scope_hash_user(struct bytes secret, struct bytes scope, struct buf *to);

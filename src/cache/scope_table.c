@@ -16,7 +16,7 @@ struct scope_table {
 };
 
 struct scope_item {
-	int64_t position;
+	int64_t hard, soft; /* the newest of each kind */
 	struct bytes scope;
 	char room[];
 };
@@ -56,23 +56,32 @@ scope_table_free(struct scope_table *t)
 	free(t);
 }
 
+static void
+raise(struct scope_item *item, int64_t position, enum scope_effect effect)
+{
+	int64_t *newest = effect == SCOPE_SOFT ? &item->soft : &item->hard;
+
+	if (*newest < position)
+		*newest = position;
+}
+
 void
-scope_table_add(struct scope_table *t, struct bytes scope, int64_t position)
+scope_table_add(struct scope_table *t, struct bytes scope, int64_t position,
+		enum scope_effect effect)
 {
 	struct scope_item *item = map_get(t->scopes, scope);
 
 	if (t->newest < position)
 		t->newest = position;
 	if (item != NULL) {
-		if (item->position < position)
-			item->position = position;
+		raise(item, position, effect);
 		return;
 	}
 	if (map_count(t->scopes) < t->most &&
 	    (item = mem_alloc(sizeof(*item) + scope.len)) != NULL) {
 		memcpy(item->room, scope.at, scope.len);
 		item->scope = (struct bytes){ item->room, scope.len };
-		item->position = position;
+		raise(item, position, effect);
 		if (map_put(t->scopes, item->scope, item) == R_OK)
 			return;
 		free(item);
@@ -81,21 +90,25 @@ scope_table_add(struct scope_table *t, struct bytes scope, int64_t position)
 	t->floor = t->newest;
 }
 
-bool
-scope_table_is_newer(struct scope_table *t, struct bytes key, int64_t fence)
+enum scope_effect
+scope_table_judge(struct scope_table *t, struct bytes key, int64_t fence)
 {
+	enum scope_effect effect = fence < t->floor ? SCOPE_HARD : SCOPE_NONE;
 	struct buf list = { 0 };
 	const struct scope_item *item;
 	struct bytes rest;
-	bool newer = fence < t->floor;
 
 	/* A key we cannot take apart is not kept either. */
-	if (!newer && (scope_list(key, &list) == 0 || list.error != R_OK))
-		newer = true;
-	for (rest = buf_bytes(&list); !newer && rest.len > 0;) {
+	if (effect == SCOPE_NONE &&
+	    (scope_list(key, &list) == 0 || list.error != R_OK))
+		effect = SCOPE_HARD;
+	for (rest = buf_bytes(&list); effect != SCOPE_HARD && rest.len > 0;) {
 		item = map_get(t->scopes, bytes_cut(&rest, '\0'));
-		newer = item != NULL && item->position > fence;
+		if (item != NULL && item->hard > fence)
+			effect = SCOPE_HARD;
+		else if (item != NULL && item->soft > fence)
+			effect = SCOPE_SOFT;
 	}
 	buf_fini(&list);
-	return (newer);
+	return (effect);
 }

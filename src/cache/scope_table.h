@@ -17,10 +17,15 @@ struct scope_table;
 struct scope_table *scope_table_new(size_t most);
 void scope_table_free(struct scope_table *t);
 
-/* A record of the log.  Out of memory raises the floor. */
-void scope_table_add(struct scope_table *t, struct bytes scope, int64_t position);
+/* What records do to an entry: nothing, make it stale, or end it. */
+enum scope_effect { SCOPE_NONE, SCOPE_SOFT, SCOPE_HARD };
 
-/* Has a record that matches `key` come after `fence`? */
-bool scope_table_is_newer(struct scope_table *t, struct bytes key, int64_t fence);
+/* A record of the log.  Out of memory raises the floor. */
+void scope_table_add(struct scope_table *t, struct bytes scope,
+		     int64_t position, enum scope_effect effect);
+
+/* The strongest effect on `key` of all records after `fence`. */
+enum scope_effect scope_table_judge(struct scope_table *t, struct bytes key,
+				    int64_t fence);
 
 #endif

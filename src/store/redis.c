@@ -45,6 +45,7 @@ struct redis {
 	bool owes_report; /* the breaker let a connection through and waits for the outcome */
 	bool proven;	/* the connection there is has answered a command */
 	bool announced; /* `connected` was called for it */
+	_Atomic uint64_t connections;
 	char said[256]; /* the problem in the log; empty: none */
 };
 
@@ -119,6 +120,7 @@ take_result(struct redis *r, enum result result)
 		return;
 	r->announced = true;
 	log_debug("redis: %s: connected", r->url.shown);
+	atomic_fetch_add(&r->connections, 1);
 	if (r->options.connected != NULL)
 		r->options.connected(r->options.arg);
 }
@@ -283,6 +285,12 @@ enum breaker_state
 redis_state(struct redis *r)
 {
 	return (breaker_state(r->breaker));
+}
+
+uint64_t
+redis_connections(struct redis *r)
+{
+	return (atomic_load(&r->connections));
 }
 
 /* Put `c` into the queue, unless that is full or closed. */

@@ -82,8 +82,9 @@ START_TEST(hit_in_postgres_fills_the_tiers_above)
 	harness_worker_respawn(stack.worker);
 	assert_cache(stack_get(PATH, NULL), "HIT", "postgres");
 	assert_cache(stack_get(PATH, NULL), "HIT", "memory");
-	wait_until(strstr(harness_redis_command(stack.redis, "KEYS *"),
-			  "models:alpha"),
+	wait_until(strcmp(harness_redis_command(
+				  stack.redis, "EXISTS wf:v1:models:alpha:all"),
+			  "1") == 0,
 		   5000);
 	harness_worker_respawn(stack.worker);
 	assert_cache(stack_get(PATH, NULL), "HIT", "redis");

@@ -24,7 +24,7 @@ teardown(void)
 static bool
 is_newer(const char *key, int64_t fence)
 {
-	return (scope_table_is_newer(t, bytes_of(key), fence));
+	return (scope_table_judge(t, bytes_of(key), fence) != SCOPE_NONE);
 }
 
 START_TEST(empty_table_outdates_nothing)
@@ -36,16 +36,16 @@ END_TEST
 
 START_TEST(record_outdates_older_fences_of_what_it_matches)
 {
-	scope_table_add(t, BYTES("models:*"), 10);
+	scope_table_add(t, BYTES("models:*"), 10, SCOPE_HARD);
 	ck_assert(is_newer("models:all:all", 9));
 	ck_assert(!is_newer("models:all:all", 10));
 	ck_assert(!is_newer("models:all:all", 11));
 	ck_assert(!is_newer("models", 0));
 	ck_assert(!is_newer("user:1:data", 0));
-	scope_table_add(t, BYTES("user:1:data"), 11);
+	scope_table_add(t, BYTES("user:1:data"), 11, SCOPE_HARD);
 	ck_assert(is_newer("user:1:data", 10));
 	ck_assert(!is_newer("user:1:data:more", 10));
-	scope_table_add(t, BYTES("*"), 12);
+	scope_table_add(t, BYTES("*"), 12, SCOPE_HARD);
 	ck_assert(is_newer("user:1:data", 11));
 	ck_assert(is_newer("anything", 11));
 	ck_assert(!is_newer("anything", 12));
@@ -54,9 +54,9 @@ END_TEST
 
 START_TEST(newest_position_of_a_scope_counts_in_any_order)
 {
-	scope_table_add(t, BYTES("models:*"), 10);
-	scope_table_add(t, BYTES("models:*"), 20);
-	scope_table_add(t, BYTES("models:*"), 15);
+	scope_table_add(t, BYTES("models:*"), 10, SCOPE_HARD);
+	scope_table_add(t, BYTES("models:*"), 20, SCOPE_HARD);
+	scope_table_add(t, BYTES("models:*"), 15, SCOPE_HARD);
 	ck_assert(is_newer("models:all:all", 19));
 	ck_assert(!is_newer("models:all:all", 20));
 }
@@ -66,7 +66,7 @@ START_TEST(scope_is_copied)
 {
 	char scope[] = "models:*";
 
-	scope_table_add(t, (struct bytes){ scope, 8 }, 10);
+	scope_table_add(t, (struct bytes){ scope, 8 }, 10, SCOPE_HARD);
 	scope[0] = 'x';
 	ck_assert(is_newer("models:all:all", 9));
 	ck_assert(!is_newer("xodels:all:all", 9));
@@ -81,7 +81,7 @@ add_numbered(int first, int64_t position, int count)
 
 	for (i = first; i < first + count; i++) {
 		(void)snprintf(scope, sizeof(scope), "a:%d:*", i);
-		scope_table_add(t, bytes_of(scope), position++);
+		scope_table_add(t, bytes_of(scope), position++, SCOPE_HARD);
 	}
 }
 
@@ -115,7 +115,7 @@ END_TEST
 
 START_TEST(floor_is_not_below_what_was_forgotten)
 {
-	scope_table_add(t, BYTES("models:*"), 100);
+	scope_table_add(t, BYTES("models:*"), 100, SCOPE_HARD);
 	add_numbered(0, 80, 4); /* late, and the table is full */
 	ck_assert(is_newer("models:all:all", 99));
 	ck_assert(!is_newer("models:all:all", 100));
@@ -135,9 +135,9 @@ START_TEST(no_memory_outdates_rather_than_forgets)
 	for (n = 1; n < 20; n++) {
 		scope_table_free(t);
 		setup();
-		scope_table_add(t, BYTES("user:*"), 5);
+		scope_table_add(t, BYTES("user:*"), 5, SCOPE_HARD);
 		mem_fail_after(n);
-		scope_table_add(t, BYTES("models:*"), 10);
+		scope_table_add(t, BYTES("models:*"), 10, SCOPE_HARD);
 		mem_fail_after(0);
 		ck_assert(is_newer("models:all:all", 9));
 		ck_assert(is_newer("user:1", 4));
