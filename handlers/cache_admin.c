@@ -111,7 +111,7 @@ run_invalidate(struct run *r)
 static enum result
 run_list(struct run *r)
 {
-	const struct operations_page page = {
+	const struct inventory_page page = {
 		.glob = r->values->of[1],
 		.limit = r->values->of[2],
 		.offset = r->values->of[3],
@@ -120,7 +120,7 @@ run_list(struct run *r)
 	enum result result;
 
 	buf_str(&r->body, "{\"data\":");
-	result = operations_list(r->services->cache, &page, &r->body, &total);
+	result = inventory_list(r->services->cache, &page, &r->body, &total);
 	buf_printf(&r->body, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s}",
 		   (long long)total, BYTES_ARG(page.limit),
 		   BYTES_ARG(page.offset));
@@ -134,7 +134,8 @@ add_refreshed(struct buf *to, struct bytes key, const struct entry *e)
 	buf_json(to, key);
 	buf_str(to, ",\"etag\":");
 	buf_json(to, bytes_of(e->etag));
-	buf_printf(to, ",\"size_bytes\":%zu,\"load_ms\":%u,\"ttl_seconds\":%lld}}",
+	buf_printf(to,
+		   ",\"size_bytes\":%zu,\"load_ms\":%u,\"ttl_seconds\":%lld}}",
 		   e->body.len, e->cost_ms,
 		   (long long)((e->life.fresh_until_ms - clock_wall_ms()) /
 			       1000));
@@ -177,7 +178,7 @@ run_refresh(struct run *r)
 		buf_str(&r->detail, "key: no endpoint makes keys like this");
 		return (R_NOT_FOUND);
 	}
-	result = operations_arguments(r->services->cache, key, &arguments);
+	result = inventory_arguments(r->services->cache, key, &arguments);
 	if (result == R_OK)
 		result = ask_again(r, served, buf_bytes(&arguments));
 	if (result == R_NOT_FOUND)

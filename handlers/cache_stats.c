@@ -12,7 +12,7 @@
 #define ENOUGH_REQUESTS 50 /* to judge a category by */
 #define ENOUGH_LOADS 20
 #define GOOD_HIT_RATE 0.8
-#define SLOW_MS 50.0	   /* of answers from a tier, on average */
+#define SLOW_MS 50.0 /* of answers from a tier, on average */
 
 /* One category's numbers. */
 struct numbers {
@@ -49,9 +49,8 @@ count(const struct metrics_report *r, const char *category)
 		n.hits += metrics_count(r, category, COUNT_HITS_MEMORY + tier);
 		n.stale +=
 			metrics_count(r, category, COUNT_STALE_MEMORY + tier);
-		add_times(&n.cached,
-			  metrics_times(r, category,
-					TIME_CACHED_MEMORY + tier));
+		add_times(&n.cached, metrics_times(r, category,
+						   TIME_CACHED_MEMORY + tier));
 	}
 	return (n);
 }
@@ -190,8 +189,8 @@ advise_on_slow_hits(struct buf *to, const char *category,
 }
 
 static void
-advise_on_unread(struct buf *to, const char *category,
-		 const struct numbers *n, const struct operations_size *size)
+advise_on_unread(struct buf *to, const char *category, const struct numbers *n,
+		 const struct inventory_size *size)
 {
 	if (n->loads < ENOUGH_LOADS || n->hits + n->stale > n->loads / 2)
 		return;
@@ -210,7 +209,7 @@ advise_on_unread(struct buf *to, const char *category,
 
 static void
 advise_on_ttl(struct buf *to, const struct served *s, const struct numbers *n,
-	      const struct operations_size *size)
+	      const struct inventory_size *size)
 {
 	int64_t again = n->expired + n->early;
 	double same = share(n->unchanged, again);
@@ -220,12 +219,13 @@ advise_on_ttl(struct buf *to, const struct served *s, const struct numbers *n,
 	if (same <= 0.1 && n->hits + n->stale < 10 * again)
 		return;
 	begin_advice(to, s->policy.category, "ttl_far_from_change",
-		     same >= 0.9 ? "Nearly every refresh brings what was there "
-				   "before: the TTL can be longer."
-				 : "Nearly every refresh brings something new, "
-				   "and many answers came before it: the TTL is "
-				   "long for data that changes so often, unless "
-				   "an event tells of each change.");
+		     same >= 0.9
+			     ? "Nearly every refresh brings what was there "
+			       "before: the TTL can be longer."
+			     : "Nearly every refresh brings something new, "
+			       "and many answers came before it: the TTL is "
+			       "long for data that changes so often, unless "
+			       "an event tells of each change.");
 	buf_printf(to,
 		   "\"ttl_seconds\":%lld,\"refreshes\":%lld,"
 		   "\"unchanged\":%lld,\"share_unchanged\":%.4f",
@@ -237,8 +237,8 @@ advise_on_ttl(struct buf *to, const struct served *s, const struct numbers *n,
 	buf_str(to, "}}");
 }
 
-static const struct operations_size *
-size_of(const struct router *router, const struct operations_size *sizes,
+static const struct inventory_size *
+size_of(const struct router *router, const struct inventory_size *sizes,
 	unsigned n, const char *category)
 {
 	unsigned i;
@@ -254,11 +254,11 @@ size_of(const struct router *router, const struct operations_size *sizes,
 
 static void
 add_categories(const struct run *r, const struct metrics_report *report,
-	       const struct operations_size *sizes, unsigned n_sizes,
+	       const struct inventory_size *sizes, unsigned n_sizes,
 	       struct buf *categories, struct buf *advice)
 {
 	const struct router *router = r->services->router;
-	const struct operations_size *size;
+	const struct inventory_size *size;
 	const struct served *s;
 	struct numbers n;
 	unsigned at = 0;
@@ -287,7 +287,7 @@ add_categories(const struct run *r, const struct metrics_report *report,
 static enum result
 run_stats(struct run *r)
 {
-	struct operations_size sizes[OPERATIONS_SIZES];
+	struct inventory_size sizes[INVENTORY_SIZES];
 	struct buf categories = { 0 }, advice = { 0 };
 	struct metrics_report report = { 0 };
 	int64_t bytes = 0, entries = 0;
@@ -298,7 +298,7 @@ run_stats(struct run *r)
 	result = operations_metrics(r->services->cache, &report);
 	if (result != R_OK)
 		return (result);
-	n = operations_sizes(r->services->cache, sizes);
+	n = inventory_sizes(r->services->cache, sizes);
 	for (i = 0; i < n; i++) {
 		bytes += sizes[i].bytes;
 		entries += sizes[i].entries;
@@ -347,8 +347,9 @@ run_short(struct run *r)
 		buf_printf(&r->body,
 			   "%s\"%s\":{\"hits\":%lld,\"misses\":%lld,"
 			   "\"errors\":%lld,\"hitRate\":%.4f}",
-			   separator, s->policy.category, (long long)(n.hits + n.stale),
-			   (long long)n.misses, (long long)n.errors,
+			   separator, s->policy.category,
+			   (long long)(n.hits + n.stale), (long long)n.misses,
+			   (long long)n.errors,
 			   share(n.hits + n.stale, requests(&n)));
 		separator = ",";
 	}

@@ -123,8 +123,8 @@ run_task(void *arg)
 		   0) {
 		warm_defaults(t);
 	} else {
-		t->result = postgres_query(t->services->pg, t->deadline_ms,
-					   sql, NULL, 0, &rows);
+		t->result = postgres_query(t->services->pg, t->deadline_ms, sql,
+					   NULL, 0, &rows);
 		if (t->result == R_OK) {
 			warm_rows(t, rows);
 			postgres_rows_free(rows);
@@ -168,9 +168,8 @@ list_tasks(const struct services *s, struct warming *w)
 	const struct served *served;
 	unsigned i;
 
-	w->tasks[w->n++] = (struct task){
-		.services = s, .deadline_ms = deadline_ms
-	};
+	w->tasks[w->n++] =
+		(struct task){ .services = s, .deadline_ms = deadline_ms };
 	for (i = 0; (served = router_at(s->router, i)) != NULL; i++)
 		if (served->endpoint->warm != NULL && w->n < TASKS_MAX &&
 		    served->policy.ttl_ms > 0)

@@ -10,6 +10,7 @@
 #include "../src/base/json.h"
 #include "../src/base/pool.h"
 #include "../src/cache/exposition.h"
+#include "../src/cache/inventory.h"
 #include "../src/cache/operations.h"
 #include "../src/web/endpoint.h"
 #include "../src/web/events.h"

@@ -21,8 +21,9 @@ add_breakers(struct buf *to, const struct metrics_report *r)
 	struct buf labels = { 0 };
 	unsigned i;
 
-	exposition_family(to, name, "gauge",
-			  "Workers whose breaker of a dependency is in a state.");
+	exposition_family(
+		to, name, "gauge",
+		"Workers whose breaker of a dependency is in a state.");
 	for (i = 0; i < r->n_gauges; i++) {
 		struct bytes state = r->gauges[i].label;
 		struct bytes dependency = bytes_cut(&state, '/');
@@ -40,7 +41,7 @@ add_breakers(struct buf *to, const struct metrics_report *r)
 
 /* The sizes of one category as one: returns how many are left. */
 static unsigned
-merge(const struct router *router, struct operations_size *sizes, unsigned n)
+merge(const struct router *router, struct inventory_size *sizes, unsigned n)
 {
 	unsigned i, k, left = 0;
 
@@ -65,7 +66,7 @@ enum measure { ENTRIES, SIZE };
 
 static void
 add_stored(struct buf *to, const char *name, const struct router *router,
-	   const struct operations_size *size, enum measure measure)
+	   const struct inventory_size *size, enum measure measure)
 {
 	struct buf labels = { 0 };
 
@@ -82,9 +83,9 @@ static void
 add_sizes(struct buf *to, const struct services *s,
 	  const struct metrics_report *r)
 {
-	int64_t redis_keys = operations_redis_keys(s->cache);
-	struct operations_size sizes[OPERATIONS_SIZES];
-	unsigned i, n = operations_sizes(s->cache, sizes);
+	int64_t redis_keys = inventory_redis_keys(s->cache);
+	struct inventory_size sizes[INVENTORY_SIZES];
+	unsigned i, n = inventory_sizes(s->cache, sizes);
 
 	n = merge(s->router, sizes, n);
 	exposition_family(to, "warmfront_cache_entries", "gauge",
@@ -101,8 +102,7 @@ add_sizes(struct buf *to, const struct services *s,
 			   ENTRIES);
 	exposition_family(to, "warmfront_cache_bytes", "gauge",
 			  "Bytes that a tier's entries take.");
-	exposition_sample(to, "warmfront_cache_bytes",
-			  BYTES("tier=\"memory\""),
+	exposition_sample(to, "warmfront_cache_bytes", BYTES("tier=\"memory\""),
 			  metrics_gauge(r, "memory_bytes", NULL));
 	for (i = 0; i < n; i++)
 		add_stored(to, "warmfront_cache_bytes", s->router, &sizes[i],

@@ -31,35 +31,6 @@ MUST_USE enum result operations_invalidate(struct cache *c, struct bytes scopes,
 					   enum cache_invalidation how,
 					   struct operations_touched *out);
 
-/* Append {"key", "size_bytes", "ttl_seconds", "stale", "tier", "tiers"} of the keys that `glob` matches, as
- * a JSON array in order of key; `*total` is how many there are. */
-struct operations_page {
-	struct bytes glob;
-	struct bytes limit, offset; /* numbers */
-};
-MUST_USE enum result operations_list(struct cache *c,
-				     const struct operations_page *page,
-				     struct buf *to, int64_t *total);
-
-/* Append the arguments that a stored key was loaded with, whatever its age. */
-MUST_USE enum result operations_arguments(struct cache *c, struct bytes key,
-					  struct buf *to);
-
-/* What PostgreSQL keeps, by the first part of keys; returns how many there are, 0 when it
- * does not say. */
-#define OPERATIONS_SIZES 32
-struct operations_size {
-	char prefix[32];
-	int64_t entries, bytes;
-	int64_t unread; /* never read again from PostgreSQL since they were stored */
-	int64_t changes; /* invalidations of the last day */
-};
-unsigned operations_sizes(struct cache *c,
-			  struct operations_size out[static OPERATIONS_SIZES]);
-
-/* How many keys the Redis database has, ours or not; -1: it does not say. */
-int64_t operations_redis_keys(struct cache *c);
-
 /* Do `job` while no other process of the deployment does one of this name; false when
  * one does. */
 MUST_USE bool operations_alone(struct cache *c, const char *name,

@@ -11,7 +11,8 @@
  */
 
 /* A request for what the cache keeps in `category`, begun at `began_us`, ends so. */
-void tally_fetched(const char *category, const struct cache_answer *a, int64_t began_us);
+void tally_fetched(const char *category, const struct cache_answer *a,
+		   int64_t began_us);
 
 /* Any answer, by its status. */
 void tally_answer(const struct answer *a);

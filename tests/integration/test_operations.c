@@ -61,7 +61,8 @@ requests_in(const char *text)
 	static const char *const families[] = {
 		"warmfront_cache_hits_total", "warmfront_cache_stale_total",
 		"warmfront_cache_misses_total", "warmfront_cache_errors_total",
-		"warmfront_cache_bypasses_total" };
+		"warmfront_cache_bypasses_total"
+	};
 	double sum = 0;
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
@@ -197,7 +198,8 @@ START_TEST(metrics_are_to_the_taste_of_promtool)
 		scratch_printf("command -v promtool >/dev/null || exit 0; "
 			       "promtool check metrics <%s 2>&1",
 			       file),
-		NULL };
+		NULL
+	};
 	struct process_result result;
 
 	stack_workers(1);
@@ -272,8 +274,9 @@ START_TEST(recommendation_comes_with_its_evidence)
 	ck_assert_str_eq(tree_string(advice, "category"), "models");
 	ck_assert_int_eq(tree_int(advice, "evidence.requests"), 60);
 	ck_assert(json_real_value(tree_at(advice, "evidence.hit_rate")) < 0.8);
-	ck_assert(json_real_value(tree_at(
-			  advice, "evidence.share_of_loads_due_to_expiry")) >
+	ck_assert(json_real_value(
+			  tree_at(advice,
+				  "evidence.share_of_loads_due_to_expiry")) >
 		  0.5);
 }
 END_TEST
@@ -334,8 +337,8 @@ START_TEST(health_answers_in_time_whatever_stands_still)
 		signal_postgres(SIGSTOP);
 	if (which & 2)
 		process_signal(stack.redis->process, SIGSTOP);
-	wait_until(strcmp(tree_string(h = health(200), "status"),
-			  "degraded") == 0,
+	wait_until(strcmp(tree_string(h = health(200), "status"), "degraded") ==
+			   0,
 		   5000);
 	for (int i = 0; i < 100; i++)
 		h = health(200);
@@ -464,10 +467,11 @@ START_TEST(event_takes_out_one_users_entries)
 	assert_status(stack_get("/api/user/data", user, NULL), 200);
 	assert_status(stack_get("/api/user/data", admin, NULL), 200);
 	ck_assert_int_ge(
-		tree_int(invalidate(admin,
-				    scratch_printf("{\"event\":\"user.profile."
-						   "updated\",\"userId\":\"%s\"}",
-						   id)),
+		tree_int(invalidate(
+				 admin,
+				 scratch_printf("{\"event\":\"user.profile."
+						"updated\",\"userId\":\"%s\"}",
+						id)),
 			 "invalidated"),
 		1);
 	assert_cache(stack_get("/api/user/data", user, NULL), "MISS", NULL);
@@ -548,8 +552,9 @@ START_TEST(refresh_loads_a_stored_key_now)
 		      200);
 	wait_until(strstr(stack_get(ALPHA, NULL)->body, "Edition 2."), 5000);
 	assert_status(stack_get("/api/user/data", user, NULL), 200);
-	key = harness_sql(stack.owner_url, "SELECT cache_key FROM cache_entries "
-					   "WHERE cache_key LIKE 'user:%%'");
+	key = harness_sql(stack.owner_url,
+			  "SELECT cache_key FROM cache_entries "
+			  "WHERE cache_key LIKE 'user:%%'");
 	assert_status(stack_request("POST", "/api/admin/cache/refresh",
 				    scratch_printf("{\"key\":\"%s\"}", key),
 				    admin, json, NULL),
@@ -583,8 +588,8 @@ START_TEST(cron_needs_its_secret)
 	harness_env_unset(stack.env, "CRON_SECRET");
 	stack_workers(1);
 	assert_status(stack_get("/cron/cache-warming", CRON, NULL), 403);
-	assert_status(stack_get("/cron/cache-warming",
-				"Authorization: Bearer ", NULL),
+	assert_status(stack_get("/cron/cache-warming", "Authorization: Bearer ",
+				NULL),
 		      403);
 }
 END_TEST
@@ -602,8 +607,7 @@ START_TEST(warming_makes_the_first_request_a_hit)
 		    "WHERE email = 'someone@example.org'");
 	tasks = tree_at(tree_of(stack_get("/cron/cache-warming", CRON, NULL)),
 			"data.tasks");
-	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "models"),
-				  "loaded"),
+	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "models"), "loaded"),
 			 1);
 	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "user_data"),
 				  "loaded"),
@@ -633,8 +637,7 @@ START_TEST(failure_of_one_task_holds_up_no_other)
 			"data.tasks");
 	ck_assert(json_is_false(
 		json_object_get(tree_find(tasks, "task", "models"), "ok")));
-	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "models"),
-				  "failed"),
+	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "models"), "failed"),
 			 1);
 	ck_assert_int_eq(tree_int(tree_find(tasks, "task", "user_data"),
 				  "loaded"),
@@ -647,7 +650,8 @@ START_TEST(of_two_crons_at_once_one_does_the_work)
 {
 	const char *const headers[] = { CRON, NULL };
 	const struct http_request request = {
-		.url = stack_url("/cron/cache-warming"), .headers = headers };
+		.url = stack_url("/cron/cache-warming"), .headers = headers
+	};
 	struct http_response *both;
 	unsigned done = 0;
 
@@ -694,7 +698,8 @@ suite_operations(void)
 		ten_thousand_requests_of_four_workers_are_ten_thousand_on_any);
 	tcase_add_test(t, metrics_survive_a_restart);
 	tcase_add_test(t, killed_worker_takes_a_second_of_counting_at_most);
-	tcase_add_test(t, metrics_of_one_worker_are_there_while_postgres_is_not);
+	tcase_add_test(t,
+		       metrics_of_one_worker_are_there_while_postgres_is_not);
 	tcase_add_test(t, metrics_tell_of_all_there_is_to_know);
 	tcase_add_test(t, metrics_are_to_the_taste_of_promtool);
 	tcase_add_test(t, metrics_are_for_cron_and_admins);
@@ -706,7 +711,8 @@ suite_operations(void)
 			    3);
 	tcase_add_test(t, health_is_503_when_there_is_nothing_to_answer_from);
 	tcase_add_test(t, health_answers_while_all_loaders_are_busy);
-	tcase_add_loop_test(t, each_form_of_invalidation_takes_out_what_it_names,
+	tcase_add_loop_test(t,
+			    each_form_of_invalidation_takes_out_what_it_names,
 			    0, (int)(sizeof(forms) / sizeof(forms[0])));
 	tcase_add_test(t,
 		       soft_invalidation_serves_the_old_while_it_loads_the_new);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef INVENTORY_H
+#define INVENTORY_H
+
+#include "cache.h"
+
+/*
+ * inventory: what the tiers hold.  Calls wait: for threads that may.
+ */
+
+/* Append {"key", "size_bytes", "ttl_seconds", "stale", "tier", "tiers"} of the keys that `glob` matches, as
+ * a JSON array in order of key; `*total` is how many there are. */
+struct inventory_page {
+	struct bytes glob;
+	struct bytes limit, offset; /* numbers */
+};
+MUST_USE enum result inventory_list(struct cache *c,
+				    const struct inventory_page *page,
+				    struct buf *to, int64_t *total);
+
+/* Append the arguments that a stored key was loaded with, whatever its age. */
+MUST_USE enum result inventory_arguments(struct cache *c, struct bytes key,
+					 struct buf *to);
+
+/* What PostgreSQL keeps, by the first part of keys; returns how many there are, 0 when it
+ * does not say. */
+#define INVENTORY_SIZES 32
+struct inventory_size {
+	char prefix[32];
+	int64_t entries, bytes;
+	int64_t unread; /* never read again from PostgreSQL since they were stored */
+	int64_t changes; /* invalidations of the last day */
+};
+unsigned inventory_sizes(struct cache *c,
+			 struct inventory_size out[static INVENTORY_SIZES]);
+
+/* How many keys the Redis database has, ours or not; -1: it does not say. */
+int64_t inventory_redis_keys(struct cache *c);
+
+#endif
