@@ -9,14 +9,14 @@
  */
 #include "handler.h"
 
-#define USER_JSON                                                            \
-	"json_build_object('id', u.id, 'email', u.email, 'name', u.name, "   \
-	"'role', u.role, 'profile', u.profile, "                             \
-	"'preferences', u.preferences, 'subscription', u.subscription, "     \
+#define USER_JSON                                                          \
+	"json_build_object('id', u.id, 'email', u.email, 'name', u.name, " \
+	"'role', u.role, 'profile', u.profile, "                           \
+	"'preferences', u.preferences, 'subscription', u.subscription, "   \
 	"'credits', u.credits, 'created_at', u.created_at)"
 
-#define MATCHES                                                              \
-	"($4::text IS NULL OR position(lower($4) IN lower(u.email)) > 0 "    \
+#define MATCHES                                                           \
+	"($4::text IS NULL OR position(lower($4) IN lower(u.email)) > 0 " \
 	"OR position(lower($4) IN lower(u.name)) > 0)"
 
 #define DETAILS                                                              \
@@ -77,11 +77,13 @@ const struct endpoint admin_users_endpoints[] = {
 		.key = "admin:users:{limit}:{offset}:{q}",
 		.policy = { "admin_users", MINUTES(2), SECONDS(30), HOURS(1) },
 		.sql = "SELECT json_build_object('data', (SELECT "
-		       "coalesce(json_agg(" USER_JSON " ORDER BY u.created_at DESC, u.id), '[]') "
+		       "coalesce(json_agg(" USER_JSON
+		       " ORDER BY u.created_at DESC, u.id), '[]') "
 		       "FROM (SELECT * FROM users u WHERE " MATCHES
 		       " ORDER BY u.created_at DESC, u.id "
 		       "LIMIT $2::bigint OFFSET $3::bigint) u), "
-		       "'total', (SELECT count(*) FROM users u WHERE " MATCHES "), "
+		       "'total', (SELECT count(*) FROM users u WHERE " MATCHES
+		       "), "
 		       "'limit', $2::bigint, 'offset', $3::bigint)",
 		.load = load_json,
 		.warm = WARM_DEFAULTS,

@@ -234,45 +234,45 @@ static const struct param catalogue_params[] = {
 	PARAMS_END,
 };
 
-#define MODEL_FIELDS                                                       \
-	{ "model_id", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 200 },         \
-	{ "name", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 200 },             \
-	{ "description", PARAM_TEXT, .in = IN_BODY, .min = 0, .max = 10000,      \
-	  .otherwise = "" },                                               \
-	{ "context_length", PARAM_INT, .in = IN_BODY, .min = 1, .max = 1e9,      \
-	  .optional = true },                                              \
-	{ "pricing", PARAM_OBJECT, .in = IN_BODY, .otherwise = "{}" },           \
-	{ "parameters", PARAM_OBJECT, .in = IN_BODY, .otherwise = "{}" },        \
-	PARAMS_END,
+#define MODEL_FIELDS                                                           \
+	{ "model_id", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 200 },       \
+		{ "name", PARAM_TEXT, .in = IN_BODY, .min = 1, .max = 200 },   \
+		{ "description", PARAM_TEXT,   .in = IN_BODY,                  \
+		  .min = 0,	 .max = 10000, .otherwise = "" },              \
+		{ "context_length", PARAM_INT,	.in = IN_BODY,                 \
+		  .min = 1,	    .max = 1e9, .optional = true },            \
+		{ "pricing", PARAM_OBJECT, .in = IN_BODY, .otherwise = "{}" }, \
+		{ "parameters", PARAM_OBJECT, .in = IN_BODY,                   \
+		  .otherwise = "{}" },                                         \
+		PARAMS_END,
 
 static const struct param create_params[] = { MODEL_FIELDS };
 static const struct param replace_params[] = {
-	{ "id", PARAM_UUID, .in = IN_PATH },
-	MODEL_FIELDS
+	{ "id", PARAM_UUID, .in = IN_PATH }, MODEL_FIELDS
 };
 static const struct param delete_params[] = {
 	{ "id", PARAM_UUID, .in = IN_PATH },
 	PARAMS_END,
 };
 
-#define MODEL_JSON                                                          \
-	"json_build_object('id', m.id, 'model_id', m.model_id, "            \
-	"'name', m.name, 'description', m.description, "                    \
-	"'context_length', m.context_length, 'pricing', m.pricing, "        \
-	"'parameters', m.parameters, 'created_at', m.created_at, "          \
+#define MODEL_JSON                                                   \
+	"json_build_object('id', m.id, 'model_id', m.model_id, "     \
+	"'name', m.name, 'description', m.description, "             \
+	"'context_length', m.context_length, 'pricing', m.pricing, " \
+	"'parameters', m.parameters, 'created_at', m.created_at, "   \
 	"'updated_at', m.updated_at)"
 
 /* Its owner, or any admin. */
-#define MAY_CHANGE                                                          \
-	"m.id = $2 AND (m.owner_id = $1 OR EXISTS ("                        \
+#define MAY_CHANGE                                   \
+	"m.id = $2 AND (m.owner_id = $1 OR EXISTS (" \
 	"SELECT FROM users WHERE id = $1 AND role = 'admin'))"
 
-#define MODEL_DETAILS                                                        \
-	{                                                                    \
-		[R_NOT_FOUND] = "id: you have no model of that id",          \
-		[R_CONFLICT] = "model_id: you have a model of that name",    \
-		[R_INVALID] = "model_id: expected letters, digits and any "  \
-			      "of . _ : / @ -, a letter or digit first",     \
+#define MODEL_DETAILS                                                       \
+	{                                                                   \
+		[R_NOT_FOUND] = "id: you have no model of that id",         \
+		[R_CONFLICT] = "model_id: you have a model of that name",   \
+		[R_INVALID] = "model_id: expected letters, digits and any " \
+			      "of . _ : / @ -, a letter or digit first",    \
 	}
 
 const struct endpoint models_endpoints[] = {
@@ -292,8 +292,8 @@ const struct endpoint models_endpoints[] = {
 		.access = ACCESS_USER,
 		.key = "models:user:{user}",
 		.policy = { "models", MINUTES(10), MINUTES(2), DAYS(1) },
-		.sql = "SELECT json_build_object('data', coalesce(json_agg("
-		       MODEL_JSON " ORDER BY m.created_at, m.id), '[]')) "
+		.sql = "SELECT json_build_object('data', coalesce(json_agg(" MODEL_JSON
+		       " ORDER BY m.created_at, m.id), '[]')) "
 		       "FROM models m WHERE m.owner_id = $1",
 		.load = load_json,
 	},

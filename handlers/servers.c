@@ -48,10 +48,12 @@ const struct endpoint servers_endpoints[] = {
 		       "region = coalesce($4, region), state = coalesce($5, state), "
 		       "load = coalesce($6, load), seen_at = now(), updated_at = now() "
 		       "WHERE id = $2 AND owner_id = $1 "
-		       "RETURNING json_build_object('data', json_build_object(" SERVER "))",
+		       "RETURNING json_build_object('data', json_build_object(" SERVER
+		       "))",
 		.run = run_json,
 		.details = { [R_NOT_FOUND] = "id: you have no such server",
-			     [R_CONFLICT] = "name: you have a server of that name" },
+			     [R_CONFLICT] =
+				     "name: you have a server of that name" },
 		.emits = "server.updated",
 	},
 	ENDPOINTS_END,

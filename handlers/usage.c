@@ -34,8 +34,8 @@ static const struct param record_params[] = {
 	PARAMS_END,
 };
 
-#define NUMBERS                                                              \
-	"'requests', requests, 'input_tokens', input_tokens, "               \
+#define NUMBERS                                                \
+	"'requests', requests, 'input_tokens', input_tokens, " \
 	"'output_tokens', output_tokens, 'cost', cost"
 
 static const char costs_sql[] =

@@ -10,10 +10,10 @@
  */
 #include "handler.h"
 
-#define USER_JSON                                                              \
-	"json_build_object('data', json_build_object('id', id, "               \
-	"'email', email, 'name', name, 'profile', profile, "                   \
-	"'preferences', preferences, 'subscription', subscription, "           \
+#define USER_JSON                                                    \
+	"json_build_object('data', json_build_object('id', id, "     \
+	"'email', email, 'name', name, 'profile', profile, "         \
+	"'preferences', preferences, 'subscription', subscription, " \
 	"'credits', credits))"
 
 static const struct param patch_params[] = {
@@ -46,8 +46,9 @@ const struct endpoint user_endpoints[] = {
 		       "preferences = json_merge_patch(preferences, coalesce($4::jsonb, '{}')), "
 		       "updated_at = now() WHERE id = $1 RETURNING " USER_JSON,
 		.run = run_json,
-		.details = { [R_INVALID] = "profile, preferences: expected at "
-					   "most 64 KiB each, without \\u0000" },
+		.details = { [R_INVALID] =
+				     "profile, preferences: expected at "
+				     "most 64 KiB each, without \\u0000" },
 		.emits = "user.profile.updated user.preferences.updated",
 	},
 	ENDPOINTS_END,

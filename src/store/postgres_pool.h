@@ -10,8 +10,9 @@
 struct postgres_pool;
 
 /* Copies the target.  NULL: no memory. */
-struct postgres_pool *postgres_pool_new(const struct postgres_link_target *target,
-					unsigned size, int64_t connect_timeout_ms);
+struct postgres_pool *postgres_pool_new(
+	const struct postgres_link_target *target, unsigned size,
+	int64_t connect_timeout_ms);
 
 /* Every link must have been given back. */
 void postgres_pool_free(struct postgres_pool *p);

@@ -213,8 +213,7 @@ flaw_in_sql(const struct endpoint *e)
 			return ("uses $1, the caller, but has no {user} in its "
 				".key");
 		for (i = 1; i <= VALUES_MAX; i++)
-			if (mentions(q->sql, i) !=
-			    mentions(e->queries->sql, i))
+			if (mentions(q->sql, i) != mentions(e->queries->sql, i))
 				return ("has .queries with different values");
 	}
 	if (n > POSTGRES_ALL_MAX)
@@ -374,7 +373,8 @@ bind(const struct values *v, const char *sql,
 		values[i].text = v->of[i];
 		values[i].kind = v->of[i].at != NULL ? PG_TEXT : PG_NULL;
 		if (!mentions(sql, i + 1))
-			values[i] = (struct postgres_value){ .kind = PG_UNUSED };
+			values[i] =
+				(struct postgres_value){ .kind = PG_UNUSED };
 	}
 }
 

@@ -20,7 +20,7 @@ enum access {
 	ACCESS_PUBLIC,
 	ACCESS_USER,  /* any API key */
 	ACCESS_ADMIN, /* an API key of a user whose role is admin */
-	ACCESS_CRON,  /* CRON_SECRET as a bearer token; nobody when that is not set */
+	ACCESS_CRON, /* CRON_SECRET as a bearer token; nobody when that is not set */
 	ACCESS_SCRAPE, /* either of the last two */
 };
 
@@ -30,7 +30,7 @@ enum param_kind {
 	PARAM_INT,
 	PARAM_NUMBER,
 	PARAM_UUID,
-	PARAM_DATE,   /* YYYY-MM-DD */
+	PARAM_DATE, /* YYYY-MM-DD */
 	PARAM_EMAIL,
 	PARAM_BOOL,   /* true or false */
 	PARAM_OBJECT, /* a JSON object */
@@ -50,14 +50,18 @@ struct param {
 	bool optional;
 	const char *otherwise; /* the value when absent; implies optional */
 	const char *of;	       /* words, separated by spaces */
-	const char *since;     /* of dates: the parameter that it may not be before */
+	const char
+		*since; /* of dates: the parameter that it may not be before */
 
 	/* Optional, for words that only the configuration knows.  Says in
 	 * `accepted` what would do, when it returns false. */
 	bool (*accepts)(const struct services *s, struct bytes value,
 			struct buf *accepted);
 };
-#define PARAMS_END { .name = NULL }
+#define PARAMS_END           \
+	{                    \
+		.name = NULL \
+	}
 
 /* A request's parameters: the caller's id first, then the table's, in order. */
 #define VALUES_MAX 20
@@ -85,9 +89,10 @@ struct run {
 	const struct services *services;
 	const struct served *served;
 	const struct values *values;
-	struct buf body;   /* the answer's JSON */
-	struct buf detail; /* of a failure, for the client; the endpoint's unless set */
-	int status;	   /* of success; the endpoint's unless set */
+	struct buf body; /* the answer's JSON */
+	struct buf
+		detail; /* of a failure, for the client; the endpoint's unless set */
+	int status;		  /* of success; the endpoint's unless set */
 	const char *content_type; /* application/json unless set */
 };
 typedef enum result run_fn(struct run *r);
@@ -96,7 +101,10 @@ typedef enum result run_fn(struct run *r);
 struct query {
 	const char *name, *sql;
 };
-#define QUERIES_END { .name = NULL }
+#define QUERIES_END          \
+	{                    \
+		.name = NULL \
+	}
 
 struct endpoint {
 	const char *route; /* "GET /api/models", "PUT /api/models/{id}" */
@@ -121,7 +129,8 @@ struct endpoint {
 	bool apart;
 	int status;		       /* of success; 200 unless set */
 	const char *details[R_COUNT_]; /* of failures, for the client */
-	const char *emits; /* the events it causes (events.def), separated by spaces; the
+	const char *
+		emits; /* the events it causes (events.def), separated by spaces; the
 			    * database's triggers see to what follows from them */
 
 	/* What to load before anybody asks (GET /cron/cache-warming): SQL whose rows are
@@ -135,7 +144,10 @@ struct endpoint {
 	const struct query *queries;
 };
 #define WARM_DEFAULTS ""
-#define ENDPOINTS_END { .route = NULL }
+#define ENDPOINTS_END         \
+	{                     \
+		.route = NULL \
+	}
 
 /* A gateway: a named upstream. */
 struct gateway {
@@ -167,21 +179,25 @@ struct served {
 };
 
 /* Check an endpoint's declaration and put it in service.  `problem` names what is wrong with it. */
-MUST_USE enum result endpoint_serve(const struct endpoint *e, const struct services *s,
+MUST_USE enum result endpoint_serve(const struct endpoint *e,
+				    const struct services *s,
 				    struct served *out, struct buf *problem);
 
 /* Put a query for `e` together: key, name in the log and arguments, into bufs that the caller
  * releases.  R_TOO_LARGE: a key over KEY_MAX_BYTES. */
-MUST_USE enum result endpoint_query(const struct served *e, const struct values *v,
-				    struct buf *key, struct buf *log_key, struct buf *arguments);
+MUST_USE enum result endpoint_query(const struct served *e,
+				    const struct values *v, struct buf *key,
+				    struct buf *log_key, struct buf *arguments);
 
 /* The values that a query's arguments were packed from; views into them.  R_INVALID:
  * they are not this endpoint's. */
-MUST_USE enum result endpoint_values(const struct served *e, struct bytes arguments,
+MUST_USE enum result endpoint_values(const struct served *e,
+				     struct bytes arguments,
 				     struct values *out);
 
 /* Fill in `part` for another endpoint of the same services with these values. */
-MUST_USE enum result endpoint_part(const struct served *e, const struct values *v,
+MUST_USE enum result endpoint_part(const struct served *e,
+				   const struct values *v,
 				   struct cache_part *part);
 
 /* Loads and runs the endpoint's SQL.  No row: R_NOT_FOUND. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 200 /* characters, when a table gives no other */
+#define TEXT_MAX 200  /* characters, when a table gives no other */
 #define EMAIL_MAX 254 /* RFC 5321's longest path */
 
 static size_t
@@ -100,8 +100,8 @@ is_email(struct bytes text)
 	for (i = 0; i < text.len; i++)
 		if ((unsigned char)text.at[i] <= ' ' || text.at[i] == 0x7f)
 			return (false);
-	return (local.len > 0 && domain.len > 0 && bytes_find(domain, '@') < 0 &&
-		characters(text) <= EMAIL_MAX);
+	return (local.len > 0 && domain.len > 0 &&
+		bytes_find(domain, '@') < 0 && characters(text) <= EMAIL_MAX);
 }
 
 /* A value, and what it means where that is a number. */
@@ -155,7 +155,9 @@ is_right(const struct param *p, const struct services *s, struct meant *m,
 		break;
 	case PARAM_EMAIL:
 		if (!(right = is_email(m->text)))
-			buf_printf(accepted, "an e-mail address of at most %d characters", EMAIL_MAX);
+			buf_printf(accepted,
+				   "an e-mail address of at most %d characters",
+				   EMAIL_MAX);
 		break;
 	case PARAM_BOOL:
 		if (!(right = is_word_of(m->text, "true false")))

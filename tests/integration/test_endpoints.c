@@ -19,7 +19,8 @@ static const struct {
 } endpoints[] = {
 	{ "/api/user/data", "USER_DATA", false, "GET, HEAD, PATCH" },
 	{ "/api/admin/users", "ADMIN_USERS", true, "GET, HEAD, POST" },
-	{ "/api/usage/costs?group_by=model", "USAGE_COSTS", false, "GET, HEAD" },
+	{ "/api/usage/costs?group_by=model", "USAGE_COSTS", false,
+	  "GET, HEAD" },
 	{ "/api/servers/status", "SERVERS", false, "GET, HEAD" },
 	{ "/api/analytics/data?range=7d", "ANALYTICS", false, "GET, HEAD" },
 };
@@ -100,10 +101,10 @@ START_TEST(gzip_is_sent_to_those_who_take_it)
 	packed = stack_get(endpoints[_i].path, reader(_i), GZIP, NULL);
 	ck_assert_str_eq(http_header(packed, "Content-Encoding"), "gzip");
 	ck_assert_uint_lt(packed->body_len, plain->body_len);
-	decoded = http_send(&(struct http_request){
-		.url = stack_url(endpoints[_i].path),
-		.headers = headers,
-		.decode = true });
+	decoded = http_send(
+		&(struct http_request){ .url = stack_url(endpoints[_i].path),
+					.headers = headers,
+					.decode = true });
 	ck_assert(decoded->body_hash == plain->body_hash);
 }
 END_TEST
@@ -201,20 +202,24 @@ static const struct {
 	const char *path, *detail;
 } refused[] = {
 	{ "/api/user/data?x=1", "unknown parameter \\\"x\\\"" },
-	{ "/api/admin/users?limit=0", "limit: expected a whole number from 1 to 200" },
+	{ "/api/admin/users?limit=0",
+	  "limit: expected a whole number from 1 to 200" },
 	{ "/api/admin/users?limit=201", "limit: expected" },
 	{ "/api/admin/users?limit=ten", "limit: expected" },
 	{ "/api/admin/users?offset=-1", "offset: expected" },
 	{ "/api/admin/users?page=2", "known: limit, offset, q" },
-	{ "/api/usage/costs?group_by=hour", "group_by: expected one of: day model" },
-	{ "/api/usage/costs?from=2026-02-29", "from: expected a date, YYYY-MM-DD" },
+	{ "/api/usage/costs?group_by=hour",
+	  "group_by: expected one of: day model" },
+	{ "/api/usage/costs?from=2026-02-29",
+	  "from: expected a date, YYYY-MM-DD" },
 	{ "/api/usage/costs?to=yesterday", "to: expected a date" },
 	{ "/api/usage/costs?from=2026-03-02&to=2026-03-01",
 	  "to: expected a date that is not before from" },
 	{ "/api/usage/costs?from=2026-03-02&from=2026-03-02",
 	  "from: given twice" },
 	{ "/api/servers/status?verbose=1", "unknown parameter" },
-	{ "/api/analytics/data?range=1y", "range: expected one of: 24h 7d 30d" },
+	{ "/api/analytics/data?range=1y",
+	  "range: expected one of: 24h 7d 30d" },
 };
 
 START_TEST(bad_parameter_is_a_400_that_says_what_is_accepted)
@@ -348,11 +353,12 @@ START_TEST(all_servers_take_one_statement)
 		ck_assert_uint_eq(tree_count(data, "0.models"), 20);
 		ck_assert_uint_eq(statements("FROM servers s", &connections),
 				  before + 1);
-		harness_sql(stack.owner_url,
-			    "INSERT INTO servers (owner_id, name) SELECT id, "
-			    "'more-%u-' || i FROM users, generate_series(1, 200) "
-			    "AS i WHERE email = 'anna@example.org'",
-			    servers);
+		harness_sql(
+			stack.owner_url,
+			"INSERT INTO servers (owner_id, name) SELECT id, "
+			"'more-%u-' || i FROM users, generate_series(1, 200) "
+			"AS i WHERE email = 'anna@example.org'",
+			servers);
 	}
 }
 END_TEST

@@ -21,7 +21,8 @@ begin(void)
 }
 
 static struct http_response *
-change(const char *method, const char *path, const char *body, const char *login)
+change(const char *method, const char *path, const char *body,
+       const char *login)
 {
 	return (stack_request(method, path, body, login, JSON, NULL));
 }
@@ -132,8 +133,8 @@ static const struct {
 	  "input_tokens: expected a whole number", 400, false },
 	{ "POST", "/api/usage", "{\"model\":\"m\",\"outcome\":\"fine\"}",
 	  "outcome: expected one of", 400, false },
-	{ "PATCH", "/api/servers/x", "{\"load\":0}", "id: expected a UUID",
-	  400, false },
+	{ "PATCH", "/api/servers/x", "{\"load\":0}", "id: expected a UUID", 400,
+	  false },
 };
 
 START_TEST(bad_change_is_refused_with_its_reason)
@@ -165,18 +166,18 @@ START_TEST(what_is_another_users_is_a_404)
 	assert_status(change("PATCH", scratch_printf("/api/servers/%s", server),
 			     "{\"state\":\"down\"}", product.anna),
 		      404);
-	assert_status(change("POST", "/api/usage",
-			     scratch_printf(
-				     "{\"model\":\"m\",\"server_id\":\"%s\"}",
-				     server),
-			     product.anna),
-		      404);
-	assert_status(change("POST", "/api/usage",
-			     scratch_printf(
-				     "{\"model\":\"m\",\"server_id\":\"%s\"}",
-				     server),
-			     product.ben),
-		      201);
+	assert_status(
+		change("POST", "/api/usage",
+		       scratch_printf("{\"model\":\"m\",\"server_id\":\"%s\"}",
+				      server),
+		       product.anna),
+		404);
+	assert_status(
+		change("POST", "/api/usage",
+		       scratch_printf("{\"model\":\"m\",\"server_id\":\"%s\"}",
+				      server),
+		       product.ben),
+		201);
 }
 END_TEST
 
@@ -212,9 +213,9 @@ START_TEST(deleted_user_is_gone_with_key_and_all)
 	assert_status(stack_get("/api/user/data", product.anna, NULL), 200);
 	assert_status(change("DELETE", path, NULL, product.root), 200);
 	assert_status(stack_get("/api/user/data", product.anna, NULL), 401);
-	ck_assert_ptr_null(strstr(
-		stack_get("/api/admin/users", product.root, NULL)->body,
-		"anna"));
+	ck_assert_ptr_null(
+		strstr(stack_get("/api/admin/users", product.root, NULL)->body,
+		       "anna"));
 	/* Not oneself, so that an admin is left. */
 	assert_status(change("DELETE",
 			     scratch_printf("/api/admin/users/%s",

@@ -63,9 +63,8 @@ START_TEST(table_is_well_formed)
 			const char *star = strchr(e->scopes[j], '*');
 
 			ck_assert_uint_lt(j, EVENT_SCOPES_MAX);
-			ck_assert_msg(star == NULL ||
-					      (star[1] == '\0' &&
-					       star[-1] == ':'),
+			ck_assert_msg(star == NULL || (star[1] == '\0' &&
+						       star[-1] == ':'),
 				      "%s: %s", e->name, e->scopes[j]);
 		}
 	}
@@ -102,8 +101,7 @@ matches_any_key(const char *scope)
 
 	for (unsigned i = 0; i < handlers_count; i++)
 		for (e = handlers[i].endpoints; e->route != NULL; e++)
-			if (e->key != NULL &&
-			    strncmp(e->key, scope, len) == 0)
+			if (e->key != NULL && strncmp(e->key, scope, len) == 0)
 				return (true);
 	return (false);
 }

@@ -38,6 +38,7 @@ static const struct endpoint others[] = {
 	{ RUN("PATCH /api/things/{id}"), .params = id_params, .sql = "change" },
 	{ LOAD("GET /api/narrow", "narrow:{user}"), .when = "owner=me",
 	  .access = ACCESS_USER, .sql = "narrow" },
+	{ LOAD("GET /api/things/all", "all"), .sql = "all" },
 	{ LOAD("GET /", "root"), .sql = "root" },
 	ENDPOINTS_END,
 };
@@ -102,6 +103,7 @@ static const struct {
 	{ METHOD_PATCH, "/api/things/" ID, "", "change" },
 	{ METHOD_PUT, "/api/things/no-uuid", "", "replace" },
 	{ METHOD_GET, "/api/things/" ID "/parts/x%2Fy", "", "part" },
+	{ METHOD_GET, "/api/things/all", "", "all" },
 	{ METHOD_GET, "/", "", "root" },
 	{ METHOD_GET, "/api/narrow", "owner=me", "narrow" },
 	{ METHOD_GET, "/api/narrow", "", NULL },
@@ -148,6 +150,7 @@ static const struct {
 	{ METHOD_GET, "/api/things/" ID, "PUT, PATCH, DELETE" },
 	{ METHOD_HEAD, "/api/things/" ID, "PUT, PATCH, DELETE" },
 	{ METHOD_POST, "/api/things/" ID "/parts/x", "GET, HEAD" },
+	{ METHOD_PUT, "/api/things/all", "GET, HEAD" },
 };
 
 START_TEST(wrong_method_is_told_the_right_ones_each_once)
@@ -205,6 +208,15 @@ static const struct param double_params[] = {
 	{ "a", PARAM_UUID, .in = IN_BODY },
 	PARAMS_END,
 };
+static const struct param lonely_params[] = {
+	{ "a", PARAM_DATE, .optional = true, .since = "b" },
+	PARAMS_END,
+};
+static const struct query uneven_queries[] = {
+	{ "a", "SELECT $1" },
+	{ "b", "SELECT $10" },
+	QUERIES_END,
+};
 static struct param many_params[VALUES_MAX + 1];
 
 #define POLICY .policy = { "x", 1, 1, 1 }
@@ -261,6 +273,29 @@ static const struct {
 	  "words" },
 	{ { .route = "PUT /x", .run = run_it, .params = double_params },
 	  "two parameters" },
+	{ { .route = "PUT /x", .run = run_it, .params = lonely_params },
+	  ".since" },
+	{ { .route = "GET /x",
+	    .key = "x",
+	    POLICY,
+	    .load = load_json,
+	    .sql = "SELECT $10, $1" },
+	  "$1" },
+	{ { .route = "GET /x", .key = "x", POLICY, .load = load_queries },
+	  ".queries" },
+	{ { .route = "GET /x",
+	    .key = "x:{user}",
+	    .access = ACCESS_USER,
+	    POLICY,
+	    .load = load_queries,
+	    .queries = uneven_queries },
+	  "different values" },
+	{ { .route = "GET /x",
+	    .key = "x",
+	    POLICY,
+	    .load = load_queries,
+	    .queries = uneven_queries },
+	  "$1" },
 	{ { .route = "PUT /x", .run = run_it, .params = many_params },
 	  "too many" },
 };
