@@ -2,6 +2,7 @@
 #include "serve.h"
 
 #include "base/clock.h"
+#include "base/library.h"
 #include "base/log.h"
 #include "cache/health.h"
 #include "gateways.h"
@@ -313,6 +314,7 @@ start_server(struct worker *w)
 			(size_t)config_int(w->config, SET_REQUEST_MAX_BYTES),
 		.handler = dispatch_request,
 		.arg = &w->dispatch,
+		.started = library_proceed,
 	};
 
 	if (threads == 0)
@@ -430,6 +432,7 @@ serve(const struct config *c, int argc, char **argv)
 	if (status != 0)
 		return (status);
 	raise_descriptor_limit();
+	library_postpone();
 	r = config_require(c, SET_DATABASE_URL, &w.problem);
 	if (r == R_OK)
 		r = config_require(c, SET_CACHE_KEY_SECRET, &w.problem);
@@ -449,6 +452,7 @@ serve(const struct config *c, int argc, char **argv)
 			_exit(0);
 		}
 	} else {
+		library_proceed();
 		fprintf(stderr, "warmfront: %.*s\n",
 			BYTES_ARG(buf_bytes(&w.problem)));
 	}

@@ -18,4 +18,10 @@ struct library_symbol {
  * cannot be used, which is logged. */
 bool library_load(const char *file, const struct library_symbol *symbols);
 
+/* Between these two, which one thread calls, what other threads want to load waits:
+ * a load keeps threads from being created meanwhile, and a server first wants to
+ * have its own. */
+void library_postpone(void);
+void library_proceed(void);
+
 #endif

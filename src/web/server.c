@@ -353,6 +353,8 @@ server_run(struct server *s, int64_t drain_ms)
 	if (started < s->options.threads)
 		log_warn("serving on %u threads of %u", started,
 			 s->options.threads);
+	if (s->options.started != NULL)
+		s->options.started();
 	if (started == 0)
 		(void)run(s->threads[0]);
 	for (unsigned i = 0; i < s->options.threads; i++)
