@@ -153,8 +153,7 @@ do_tasks(void *arg)
 		return;
 	}
 	for (i = 0; i < w->n; i++) {
-		w->tasks[i].result = pool_submit(pool, run_task, &w->tasks[i]);
-		if (w->tasks[i].result != R_OK)
+		if (pool_submit(pool, run_task, &w->tasks[i]) != R_OK)
 			run_task(&w->tasks[i]);
 	}
 	pool_free(pool); /* once all are done */
