@@ -87,7 +87,7 @@ END $$;
 -- The records after a position, oldest first.  A reader so far behind that some
 -- are gone gets one record that matches everything in their place.
 CREATE FUNCTION cache_log_read(after_position bigint, most integer)
-RETURNS TABLE (at_position bigint, scope text, soft boolean, age_ms bigint)
+RETURNS TABLE (at_position bigint, scope text, soft boolean, age_us bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
 	gone bigint;
@@ -95,11 +95,11 @@ BEGIN
 	PERFORM cache_log_position();
 	SELECT l.pruned INTO gone FROM cache_log l;
 	IF after_position < gone THEN
-		RETURN QUERY SELECT gone, '*'::text, false, 0::bigint;
+		RETURN QUERY SELECT gone, '*'::text, false, NULL::bigint;
 	END IF;
 	RETURN QUERY
 		SELECT i.position, i.scope, i.soft,
-		       (extract(epoch FROM clock_timestamp() - i.created_at) * 1000)::bigint
+		       (extract(epoch FROM clock_timestamp() - i.created_at) * 1000000)::bigint
 		FROM cache_invalidations i
 		WHERE i.position > greatest(after_position, gone)
 		ORDER BY i.position LIMIT most;

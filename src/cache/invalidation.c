@@ -6,6 +6,7 @@
 #include "../base/lock.h"
 #include "../base/log.h"
 #include "../base/thread.h"
+#include "log_batch.h"
 #include "postgres_tier.h"
 #include "scope.h"
 #include "scope_table.h"
@@ -17,7 +18,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BATCH 1000	   /* records read at a time */
 #define LOOK_AGAIN_MS 2000 /* without a doorbell */
 #define LOOK_WITHIN_MS 500 /* the first try */
 #define LOOK_DEAF_MS 100   /* while nobody can ring */
@@ -48,59 +48,22 @@ struct invalidation {
 	bool stopping;
 };
 
-/* Records as read, with the users in their scopes hashed. */
-struct batch {
-	struct redis_tier_record records[BATCH];
-	unsigned count;
-	struct buf text;
-};
-
 static enum result
-read_batch(struct invalidation *v, int64_t after, struct batch *b)
+read_batch(struct invalidation *v, int64_t after, struct log_batch *b)
 {
-	int64_t deadline_ms = v->slow ? 0
-				      : clock_monotonic_ms() + LOOK_WITHIN_MS;
-	struct postgres_value values[2];
-	struct postgres_rows *rows = NULL;
-	size_t starts[BATCH + 1];
-	char from[24], most[24];
-	enum result r;
-	unsigned i;
+	const struct log_batch_source source = {
+		.pg = v->options.pg,
+		.user_secret = v->options.user_secret,
+		.deadline_ms = v->slow ? 0
+				       : clock_monotonic_ms() + LOOK_WITHIN_MS,
+	};
 
-	snprintf(from, sizeof(from), "%lld", (long long)after);
-	snprintf(most, sizeof(most), "%d", BATCH - 1);
-	values[0] = (struct postgres_value){ bytes_of(from), PG_TEXT };
-	values[1] = (struct postgres_value){ bytes_of(most), PG_TEXT };
-	b->count = 0;
-	buf_clear(&b->text);
-	r = postgres_query(v->options.pg, deadline_ms,
-			   "SELECT at_position, scope, soft "
-			   "FROM cache_log_read($1::bigint, $2::integer)",
-			   values, 2, &rows);
-	if (r != R_OK)
-		return (r);
-	for (i = 0; i < postgres_count(rows) && i < BATCH; i++) {
-		b->records[i].position = postgres_get_int(rows, i, 0);
-		b->records[i].soft = postgres_get(rows, i, 2).at[0] == 't';
-		starts[i] = b->text.len;
-		scope_hash_user(v->options.user_secret,
-				postgres_get(rows, i, 1), &b->text);
-	}
-	starts[i] = b->text.len;
-	postgres_rows_free(rows);
-	if (buf_error(&b->text) != R_OK)
-		return (buf_error(&b->text));
-	b->count = i;
-	while (i-- > 0)
-		b->records[i].scope =
-			(struct bytes){ b->text.at + starts[i],
-					starts[i + 1] - starts[i] };
-	return (R_OK);
+	return (log_batch_read(b, &source, after));
 }
 
 /* The table first, memory second: see invalidation_keep(). */
 static void
-apply_to_memory(struct invalidation *v, const struct batch *b)
+apply_to_memory(struct invalidation *v, const struct log_batch *b)
 {
 	const struct redis_tier_record *record;
 	enum memory_drop how;
@@ -126,7 +89,7 @@ apply_to_memory(struct invalidation *v, const struct batch *b)
 }
 
 static void
-say(const struct invalidation *v, const struct batch *b)
+say(const struct invalidation *v, const struct log_batch *b)
 {
 	unsigned i;
 
@@ -153,7 +116,7 @@ begin_redis(struct invalidation *v, int64_t *knows)
  * after `from`.  A Redis that lost some is told of those first. */
 static enum result
 tell_redis(struct invalidation *v, int64_t from, int64_t to,
-	   const struct batch *b, struct batch *older)
+	   const struct log_batch *b, struct log_batch *older)
 {
 	struct redis_tier *redis = v->options.redis;
 	int64_t knows = from, before;
@@ -198,8 +161,8 @@ find_position(struct invalidation *v, int64_t *position)
 
 /* Read the log on from `from`, and pass it on. */
 static enum result
-look_on(struct invalidation *v, int64_t from, struct batch *b,
-	struct batch *older)
+look_on(struct invalidation *v, int64_t from, struct log_batch *b,
+	struct log_batch *older)
 {
 	struct redis_tier *redis = v->options.redis;
 	struct redis_tier_sight sight = { from, clock_monotonic_ms(), 0 };
@@ -221,6 +184,7 @@ look_on(struct invalidation *v, int64_t from, struct batch *b,
 	else
 		log_debug("invalidation: Redis was not told");
 	apply_to_memory(v, b);
+	log_batch_measure(b);
 	say(v, b);
 	atomic_store(&v->position, sight.position);
 	atomic_store(&v->read_at_ms, sight.read_at_ms);
@@ -229,7 +193,7 @@ look_on(struct invalidation *v, int64_t from, struct batch *b,
 
 /* Read the log to its end and pass it on. */
 static enum result
-look(struct invalidation *v, struct batch *b, struct batch *older)
+look(struct invalidation *v, struct log_batch *b, struct log_batch *older)
 {
 	int64_t from = atomic_load(&v->position);
 	enum result r = R_OK;
@@ -239,7 +203,7 @@ look(struct invalidation *v, struct batch *b, struct batch *older)
 	while (r == R_OK) {
 		r = look_on(v, from, b, older);
 		from = atomic_load(&v->position);
-		if (r == R_OK && b->count < BATCH - 1)
+		if (r == R_OK && !log_batch_is_full(b))
 			break;
 	}
 	v->slow = r != R_OK;
@@ -291,7 +255,7 @@ static void *
 follow(void *arg)
 {
 	struct invalidation *v = arg;
-	struct batch *batches = mem_alloc(2 * sizeof(*batches));
+	struct log_batch *batches = mem_alloc(2 * sizeof(*batches));
 	uint64_t asked;
 	enum result r;
 	bool stopping = batches == NULL, first;
@@ -318,8 +282,8 @@ follow(void *arg)
 			wait_for_news(v);
 	}
 	if (batches != NULL) {
-		buf_fini(&batches[0].text);
-		buf_fini(&batches[1].text);
+		log_batch_fini(&batches[0]);
+		log_batch_fini(&batches[1]);
 	}
 	free(batches);
 	return (NULL);

@@ -395,6 +395,39 @@ report_stale(const char *what, enum staleness kind)
 	printf("\n");
 }
 
+/* What the workers say of themselves: how long records took to reach them. */
+static void
+report_lag(void)
+{
+	static const char family[] =
+		"warmfront_cache_invalidation_lag_seconds_bucket";
+	const struct http_response *r =
+		fcgi_get(run.faults.workers[0]->address, "/metrics",
+			 "Authorization: Bearer " HARNESS_CRON_SECRET, NULL);
+	double share[] = { 0.5, 0.99, 1.0 }, bound, count, all = 0;
+	const char *line, *le;
+
+	for (line = r->body; (line = strstr(line, family)) != NULL; line++)
+		if ((le = strstr(line, "le=\"+Inf\"} ")) != NULL)
+			all = atof(le + strlen("le=\"+Inf\"} "));
+	printf("  lag of the workers, %.0f times:", all);
+	for (unsigned i = 0; i < 3 && all > 0; i++)
+		for (line = r->body; (line = strstr(line, family)) != NULL;
+		     line++) {
+			le = strstr(line, "le=\"");
+			if (le == NULL || strchr(line, '}') == NULL)
+				break;
+			bound = atof(le + strlen("le=\""));
+			count = atof(strchr(line, '}') + 1);
+			if (count < share[i] * all)
+				continue;
+			printf(" %.0f %% < %g ms;", 100 * share[i],
+			       bound * 1000);
+			break;
+		}
+	printf("\n");
+}
+
 static void
 report(double seconds)
 {
@@ -409,7 +442,9 @@ report(double seconds)
 	for (unsigned i = 0; i < FAULTS; i++)
 		if (run.faults.counts[i] > 0)
 			printf(" %s %u;", fault_names[i], run.faults.counts[i]);
-	printf("\n  older than what was confirmed before the question:\n");
+	printf("\n");
+	report_lag();
+	printf("  older than what was confirmed before the question:\n");
 	report_stale("by the worker that was asked", STALE_OWN);
 	report_stale("by another worker", STALE_WORKERS);
 	report_stale("by plain SQL", STALE_SQL);
@@ -433,7 +468,7 @@ run_threads(double until)
 	for (i = 0; i < options.writers; i++)
 		pthread_create(&writers[i], NULL, write_on, &numbers[i]);
 	while (harness_now_ms() < until) {
-		usleep((useconds_t)(random_next(&run.faults.random) % 500000));
+		usleep((useconds_t)(random_next(&run.faults.random) % 1000000));
 		if (!options.calm && harness_now_ms() < until)
 			faults_next(&run.faults);
 	}
@@ -469,7 +504,7 @@ START_TEST(no_answer_is_older_than_a_confirmed_update)
 	report((harness_now_ms() - began) / 1000);
 	for (unsigned i = 0; i < PROCESSES; i++)
 		harness_worker_stop(run.faults.workers[i]);
-	ck_assert_uint_gt(run.reads, 0);
+	ck_assert(run.reads > 0 || options.readers == 0);
 	if (options.expect_fault)
 		ck_assert_msg(!is_coherent(), "the fault was not found");
 	else
