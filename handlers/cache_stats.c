@@ -3,7 +3,8 @@
  * cache_stats: how well the cache does, and what might make it do better.
  *
  *	GET /api/admin/cache/stats			all, with recommendations
- *	GET /api/cache/invalidate?metrics=true		hits and misses by category
+ *	GET /api/cache/invalidate?metrics=true		hits and misses by category; with
+ *							pattern=, keys as well
  */
 #include "handler.h"
 
@@ -328,6 +329,26 @@ run_stats(struct run *r)
 	return (result);
 }
 
+/* And the keys of a pattern, as without metrics=true. */
+static enum result
+add_keys(struct run *r)
+{
+	const struct inventory_page page = {
+		.glob = r->values->of[1],
+		.limit = r->values->of[2],
+		.offset = r->values->of[3],
+	};
+	int64_t total = 0;
+	enum result result;
+
+	buf_str(&r->body, ",\"data\":");
+	result = inventory_list(r->services->cache, &page, &r->body, &total);
+	buf_printf(&r->body, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s",
+		   (long long)total, BYTES_ARG(page.limit),
+		   BYTES_ARG(page.offset));
+	return (result);
+}
+
 static enum result
 run_short(struct run *r)
 {
@@ -353,10 +374,19 @@ run_short(struct run *r)
 			   share(n.hits + n.stale, requests(&n)));
 		separator = ",";
 	}
-	buf_str(&r->body, "}}");
+	buf_char(&r->body, '}');
 	metrics_report_fini(&report);
-	return (R_OK);
+	result = r->values->of[1].at != NULL ? add_keys(r) : R_OK;
+	buf_char(&r->body, '}');
+	return (result);
 }
+
+static const struct param short_params[] = {
+	{ "pattern", PARAM_TEXT, .min = 1, .max = 512, .optional = true },
+	{ "limit", PARAM_INT, .min = 1, .max = 200, .otherwise = "50" },
+	{ "offset", PARAM_INT, .min = 0, .max = 1e9, .otherwise = "0" },
+	PARAMS_END,
+};
 
 const struct endpoint cache_stats_endpoints[] = {
 	{
@@ -369,6 +399,7 @@ const struct endpoint cache_stats_endpoints[] = {
 		.route = "GET /api/cache/invalidate",
 		.when = "metrics=true",
 		.access = ACCESS_ADMIN,
+		.params = short_params,
 		.run = run_short,
 		.apart = true,
 	},

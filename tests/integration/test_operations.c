@@ -254,6 +254,11 @@ START_TEST(stats_have_the_numbers_that_the_contract_names)
 	ck_assert_int_eq(tree_int(m, "hits") + tree_int(m, "misses"), 10);
 	ck_assert(json_is_number(tree_at(m, "hitRate")));
 	ck_assert_int_eq(tree_int(m, "errors"), 0);
+	s = tree_of(stack_get("/api/cache/invalidate?metrics=true"
+			      "&pattern=models:*",
+			      admin, NULL));
+	ck_assert_int_eq(tree_int(s, "total"), 1);
+	ck_assert_ptr_nonnull(tree_at(s, "metrics.models"));
 }
 END_TEST
 
