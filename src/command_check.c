@@ -54,9 +54,9 @@ check_postgres(const struct config *c, const char *what, enum setting url)
 
 	if (pg != NULL)
 		r = postgres_run(pg, 0, "SELECT 1", NULL, 0);
-	if (r == R_OK && postgres_query(pg, 0,
-					"SELECT max(version) FROM schema_migrations",
-					NULL, 0, &rows) == R_OK) {
+	if (r == R_OK &&
+	    postgres_query(pg, 0, "SELECT max(version) FROM schema_migrations",
+			   NULL, 0, &rows) == R_OK) {
 		version = postgres_get_int(rows, 0, 0);
 		postgres_rows_free(rows);
 	}
@@ -115,7 +115,8 @@ check_gateways(const struct config *c)
 		began_ms = clock_monotonic_ms();
 		snprintf(what, sizeof(what), "gateway %s", gateways[i].name);
 		r = upstream_get(gateways[i].upstream, BYTES_NONE,
-				 began_ms + config_int(c, SET_UPSTREAM_TIMEOUT_MS),
+				 began_ms +
+					 config_int(c, SET_UPSTREAM_TIMEOUT_MS),
 				 &answer);
 		upstream_answer_fini(&answer);
 		failed += report(what, r, began_ms, "");
