@@ -94,7 +94,8 @@ add_numbers(struct buf *to, const struct numbers *n)
 		   (long long)n->loads, (long long)n->failures);
 }
 
-/* The categories in service, one after the other from `*at` 0; NULL at the end. */
+/* The categories in service, one after the other from `*at` 0; NULL at the
+ * end. */
 static const struct served *
 next_category(const struct router *router, unsigned *at)
 {

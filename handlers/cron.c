@@ -51,7 +51,8 @@ warm_batch(struct task *t, struct cache_part *parts, unsigned n)
 	}
 }
 
-/* The values of row `row`; NULL columns are absent, and so is what has no column. */
+/* The values of row `row`; NULL columns are absent, and so is what has no
+ * column. */
 static void
 take_values(const struct task *t, struct postgres_rows *rows, unsigned row,
 	    unsigned columns, struct values *v)

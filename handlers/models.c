@@ -20,7 +20,8 @@
 #define BEFORE BYTES("{\"data\":[")
 #define AFTER BYTES("]}")
 
-/* How long a catalogue that lacks a gateway is kept before that is tried again. */
+/* How long a catalogue that lacks a gateway is kept before that is tried
+ * again. */
 #define INCOMPLETE_MS SECONDS(10)
 
 static const struct gateway *
@@ -198,7 +199,8 @@ add_report(const struct cache_part *parts, unsigned n, struct buf *to)
 	buf_add(to, AFTER);
 }
 
-/* Ask every gateway now, side by side; then have the catalogue of all made anew. */
+/* Ask every gateway now, side by side; then have the catalogue of all made
+ * anew. */
 static enum result
 run_sync(struct run *r)
 {
@@ -210,7 +212,8 @@ run_sync(struct run *r)
 	unsigned i, n = s->n_gateways;
 	enum result result;
 
-	/* Stale from now on: served while we load, and everywhere once we have. */
+	/* Stale from now on: served while we load, and everywhere once we
+	 * have. */
 	result = cache_invalidate(s->cache, BYTES("models:*"), CACHE_SOFT);
 	for (i = 0; i <= n && result == R_OK; i++) {
 		values.of[1] = i < n ? bytes_of(s->gateways[i].name)

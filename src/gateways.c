@@ -43,9 +43,10 @@ gateways_new(const struct config *c, struct gateway **out, unsigned *count,
 
 	while (r == R_OK && config_next_gateway(c, &rest, &name, &url)) {
 		if (n == GATEWAYS_MAX) {
-			buf_printf(problem,
-				   "MODELS_GATEWAYS names more than %d gateways",
-				   GATEWAYS_MAX);
+			buf_printf(
+				problem,
+				"MODELS_GATEWAYS names more than %d gateways",
+				GATEWAYS_MAX);
 			r = R_INVALID;
 		} else if ((r = make(c, name, url, &all[n])) == R_OK) {
 			n++;

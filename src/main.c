@@ -90,8 +90,8 @@ main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	policies_collect(policies);
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 ||
-			 strcmp(argv[1], "-h") == 0)) {
+	if (argc > 1 &&
+	    (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		help(policies);
 		return (fflush(stdout) == 0 ? 0 : EX_IOERR);
 	}

@@ -30,9 +30,10 @@ struct migration {
 extern const struct migration migrate_embedded[];
 extern const unsigned migrate_embedded_count;
 
-/* Apply what `pg` lacks of `all`; a line to `progress` for each, and one when there is
- * nothing to do.  On failure `problem` says what stopped it; what was applied stays.
- * R_CONFLICT: a migration was changed after it had been applied. */
+/* Apply what `pg` lacks of `all`; a line to `progress` for each, and one
+ * when there is nothing to do.  On failure `problem` says what stopped it;
+ * what was applied stays. R_CONFLICT: a migration was changed after it had
+ * been applied. */
 MUST_USE enum result migrate_run(struct postgres *pg,
 				 const struct migration *all, unsigned count,
 				 FILE *progress, struct buf *problem);

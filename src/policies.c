@@ -34,9 +34,10 @@ policies_collect(struct config_policy out[static POLICIES_MAX])
 			if (p->category == NULL || is_there(out, p->category))
 				continue;
 			assert(n < POLICIES_MAX - 1);
-			out[n++] = (struct config_policy){
-				p->category, p->ttl_ms, p->refresh_ms,
-				p->grace_ms };
+			out[n++] = (struct config_policy){ p->category,
+							   p->ttl_ms,
+							   p->refresh_ms,
+							   p->grace_ms };
 			out[n].category = NULL;
 		}
 }

@@ -20,11 +20,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DRAIN_MS 25000	     /* after SIGTERM, for answers in the making */
-#define LAST_LOADS_MS 2000   /* and for loads that nobody waits for */
-#define LOAD_MARGIN_MS 500   /* a load ends a little after its upstream's time */
+#define DRAIN_MS 25000	   /* after SIGTERM, for answers in the making */
+#define LAST_LOADS_MS 2000 /* and for loads that nobody waits for */
+#define LOAD_MARGIN_MS 500 /* a load ends a little after its upstream's time */
 #define REDIS_QUEUE 100000
-#define APART_THREADS 8	     /* for what must answer when nothing else does */
+#define APART_THREADS 8 /* for what must answer when nothing else does */
 #define APART_QUEUE 1000
 
 struct worker {
@@ -46,7 +46,8 @@ struct worker {
 static enum result
 start_log(struct worker *w)
 {
-	static const char *const levels[] = { "error", "warn", "info", "debug" };
+	static const char *const levels[] = { "error", "warn", "info",
+					      "debug" };
 	const char *wanted = config_string(w->config, SET_LOG_LEVEL);
 	const char *target = config_string(w->config, SET_LOG_TARGET);
 	enum log_level level = LOG_LEVEL_ERROR;
@@ -110,8 +111,9 @@ postgres_options(const struct config *c, const char *url)
 static enum result
 start_postgres(struct worker *w)
 {
-	const struct postgres_options options = postgres_options(
-		w->config, config_string(w->config, SET_DATABASE_URL));
+	const struct postgres_options options =
+		postgres_options(w->config,
+				 config_string(w->config, SET_DATABASE_URL));
 
 	w->pg = postgres_new(&options);
 	return (w->pg == NULL ? R_NO_MEMORY : R_OK);
@@ -184,10 +186,10 @@ static enum result
 start_cache(struct worker *w)
 {
 	const struct config *c = w->config;
-	const char *listen_url = config_string(
-		c, config_is_set(c, SET_DATABASE_LISTEN_URL)
-			   ? SET_DATABASE_LISTEN_URL
-			   : SET_DATABASE_URL);
+	const char *listen_url =
+		config_string(c, config_is_set(c, SET_DATABASE_LISTEN_URL)
+					 ? SET_DATABASE_LISTEN_URL
+					 : SET_DATABASE_URL);
 	int64_t upstream_ms = config_int(c, SET_UPSTREAM_TIMEOUT_MS);
 	int64_t database_ms = config_int(c, SET_DATABASE_TIMEOUT_MS);
 	const struct cache_options options = {
@@ -196,17 +198,16 @@ start_cache(struct worker *w)
 		.redis = w->redis,
 		.prefix = config_string(c, SET_CACHE_PREFIX),
 		.version = config_string(c, SET_CACHE_VERSION),
-		.user_secret =
-			bytes_of(config_string(c, SET_CACHE_KEY_SECRET)),
+		.user_secret = bytes_of(config_string(c, SET_CACHE_KEY_SECRET)),
 		.redis_ttl_max_ms = config_int(c, SET_REDIS_CACHE_TTL_MS),
 		.memory_bytes = (size_t)config_int(c, SET_MEMORY_CACHE_BYTES),
 		.postgres_bytes = config_int(c, SET_CACHE_MAX_BYTES),
 		.near_cache = config_bool(c, SET_NEAR_CACHE),
 		.verbose = config_bool(c, SET_CACHE_VERBOSE),
 		.lag_limit_ms = config_int(c, SET_LOG_LAG_LIMIT_MS),
-		.load_timeout_ms = LOAD_MARGIN_MS + (upstream_ms > database_ms
-							     ? upstream_ms
-							     : database_ms),
+		.load_timeout_ms =
+			LOAD_MARGIN_MS +
+			(upstream_ms > database_ms ? upstream_ms : database_ms),
 		.loader_threads = (unsigned)config_int(c, SET_LOADER_THREADS),
 		.gauges = add_gateways,
 		.gauges_arg = w,
@@ -447,7 +448,8 @@ serve(const struct config *c, int argc, char **argv)
 		catch_signals(w.server);
 		log_info("serving with version %s", WARMFRONT_VERSION);
 		server_run(w.server, DRAIN_MS);
-		if (!cache_stop(w.cache, clock_monotonic_ms() + LAST_LOADS_MS)) {
+		if (!cache_stop(w.cache,
+				clock_monotonic_ms() + LAST_LOADS_MS)) {
 			log_info("leaving loads that nobody waits for");
 			_exit(0);
 		}

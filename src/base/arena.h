@@ -14,7 +14,8 @@ struct arena {
 
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned; or NULL */
 
-/* A copy of `b`, NUL-terminated (the NUL is not counted).  On failure `at` is NULL. */
+/* A copy of `b`, NUL-terminated (the NUL is not counted).  On failure `at`
+ * is NULL. */
 struct bytes arena_copy(struct arena *a, struct bytes b);
 
 void arena_fini(struct arena *a); /* releases all; ready again */

@@ -174,7 +174,8 @@ buf_vprintf(struct buf *b, const char *format, va_list arguments)
 	advance(b, (size_t)n);
 }
 
-/* What stands for a byte below 0x20, '"' or '\\' after the backslash; 0: \u00xx. */
+/* What stands for a byte below 0x20, '"' or '\\' after the backslash; 0:
+ * \u00xx. */
 static char
 json_short_escape(char c)
 {

@@ -42,7 +42,8 @@ struct bytes bytes_cut(struct bytes *rest, char separator);
 struct bytes bytes_from(struct bytes b, size_t offset); /* drop a front */
 struct bytes bytes_trim(struct bytes b);		/* spaces and tabs */
 
-/* A whole decimal number, optional minus, nothing else around it, no overflow. */
+/* A whole decimal number, optional minus, nothing else around it, no
+ * overflow. */
 bool bytes_to_int64(struct bytes b, int64_t *value);
 
 bool bytes_is_utf8(struct bytes b); /* RFC 3629; no surrogates, no NUL */

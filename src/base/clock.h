@@ -17,9 +17,9 @@ int64_t clock_monotonic_us(void);
  * poll(2) takes. */
 int clock_left_ms(int64_t deadline_ms);
 
-/* For tests: move both clocks forward by `ms`, for all threads.  Waits that begin
- * after the first call notice later ones; so a test whose threads wait calls it
- * with 0 at its start. */
+/* For tests: move both clocks forward by `ms`, for all threads.  Waits that
+ * begin after the first call notice later ones; so a test whose threads wait
+ * calls it with 0 at its start. */
 void clock_advance_ms(int64_t ms);
 bool clock_may_jump(void); /* clock_advance_ms() has been called */
 

@@ -78,7 +78,8 @@ add_variable(struct buf *name, struct bytes stem, const char *suffix)
 	buf_str(name, suffix);
 }
 
-/* Read one of a policy's numbers into `*value`, which keeps its default if unset. */
+/* Read one of a policy's numbers into `*value`, which keeps its default if
+ * unset. */
 static enum result
 read_policy_number(const char *category, const char *suffix, int64_t *value,
 		   bool *is_set, struct buf *problem)

@@ -22,8 +22,9 @@ enum setting {
 
 struct config;
 
-/* How long a category's answers may be used; the environment overrides a handler's
- * own numbers through {CATEGORY}_CACHE_TTL_MS, _REFRESH_MS, _GRACE_MS. */
+/* How long a category's answers may be used; the environment overrides a
+ * handler's own numbers through {CATEGORY}_CACHE_TTL_MS, _REFRESH_MS,
+ * _GRACE_MS. */
 #define CONFIG_POLICY_MAX_MS ((int64_t)31 * 24 * 3600 * 1000)
 struct config_policy {
 	const char *
@@ -31,12 +32,12 @@ struct config_policy {
 	int64_t ttl_ms, refresh_ms, grace_ms; /* defaults */
 };
 
-/* Read all settings from the environment; an empty variable counts as unset.  On a
- * bad value `problem` gets one line that names the variable, what it held (never a
- * secret) and what is accepted; R_INVALID.
- * A TTL shortened below a handler's own shortens the handler's refresh in proportion,
- * unless that is set as well; with a TTL of 0 the others do not count.
- * `policies` ends with a NULL category and must outlive the config. */
+/* Read all settings from the environment; an empty variable counts as unset.
+ * On a bad value `problem` gets one line that names the variable, what it
+ * held (never a secret) and what is accepted; R_INVALID. A TTL shortened
+ * below a handler's own shortens the handler's refresh in proportion, unless
+ * that is set as well; with a TTL of 0 the others do not count. `policies`
+ * ends with a NULL category and must outlive the config. */
 MUST_USE enum result config_read(const struct config_policy *policies,
 				 struct config **out, struct buf *problem);
 void config_free(struct config *c);
@@ -54,7 +55,8 @@ MUST_USE enum result config_require(const struct config *c, enum setting s,
 /* A comma-separated setting contains `word` (or is "all"). */
 bool config_has_word(const struct config *c, enum setting s, struct bytes word);
 
-/* The numbers in force for a category. R_NOT_FOUND: not one of those given at the start. */
+/* The numbers in force for a category. R_NOT_FOUND: not one of those given
+ * at the start. */
 MUST_USE enum result config_policy(const struct config *c, const char *category,
 				   struct config_policy *out);
 
@@ -62,8 +64,8 @@ MUST_USE enum result config_policy(const struct config *c, const char *category,
 bool config_next_gateway(const struct config *c, struct bytes *rest,
 			 struct bytes *name, struct bytes *url);
 
-/* GATEWAY_<NAME>_API_KEY of a gateway in MODELS_GATEWAYS (its name upper-cased, '-'
- * as '_'); NULL if unset. */
+/* GATEWAY_<NAME>_API_KEY of a gateway in MODELS_GATEWAYS (its name upper-
+ * cased, '-' as '_'); NULL if unset. */
 const char *config_gateway_key(const struct config *c, struct bytes gateway);
 
 /* The REDIS_URL in force, put together from REDIS_URL, UPSTASH_REDIS_URL or

@@ -28,7 +28,8 @@ static struct shard shards[SHARDS];
 static atomic_uint threads_seen;
 static _Thread_local struct shard *own;
 
-/* Labels by address first: the text of a category is nearly always the same one. */
+/* Labels by address first: the text of a category is nearly always the same
+ * one. */
 struct known {
 	_Atomic(const char *) at;
 	atomic_uint label;

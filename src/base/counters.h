@@ -33,14 +33,15 @@ enum histogram {
 	HISTOGRAMS_
 };
 
-/* Upper bounds of a histogram's buckets in microseconds; the last is endless. */
+/* Upper bounds of a histogram's buckets in microseconds; the last is
+ * endless. */
 #define COUNTERS_BUCKETS 18
 #define COUNTERS_ENDLESS INT64_MAX
 extern const int64_t counters_bounds[COUNTERS_BUCKETS];
 
-/* The number under which a label's value ("models") is counted: static text or text
- * that lives to the process's end.  0, the empty value, for NULL and when there are
- * too many. */
+/* The number under which a label's value ("models") is counted: static text
+ * or text that lives to the process's end.  0, the empty value, for NULL and
+ * when there are too many. */
 unsigned counters_label(const char *value);
 
 /* The same for text that goes away: it is copied, and looked up slowly. */
@@ -72,8 +73,8 @@ struct counters_cell counters_cell(unsigned cell);
 /* The cell of these words; COUNTERS_CELLS when there is none. */
 unsigned counters_find(struct bytes name, struct bytes tier, int64_t bound_us);
 
-/* Cells by the enums above: a histogram's first bucket; its sum is COUNTERS_BUCKETS
- * further. */
+/* Cells by the enums above: a histogram's first bucket; its sum is
+ * COUNTERS_BUCKETS further. */
 unsigned counters_cell_of(enum counter c);
 unsigned counters_cell_of_times(enum histogram h);
 

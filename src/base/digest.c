@@ -8,7 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* Fetching an algorithm costs more than a short digest: once for the process. */
+/* Fetching an algorithm costs more than a short digest: once for the
+ * process. */
 static EVP_MD *md;
 static EVP_MAC *mac;
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;

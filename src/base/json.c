@@ -63,7 +63,8 @@ skip_nested(struct cursor *c)
 	}
 }
 
-/* A value's own bytes; the cursor is at the first of them, and then behind the last. */
+/* A value's own bytes; the cursor is at the first of them, and then behind
+ * the last. */
 static struct bytes
 take_value(struct cursor *c)
 {
@@ -84,8 +85,8 @@ take_value(struct cursor *c)
 	return ((struct bytes){ start, (size_t)(c->at - start) });
 }
 
-/* The next member of an object; `name` with its quotes.  The cursor is at the object's
- * bracket at first, later behind a member. */
+/* The next member of an object; `name` with its quotes.  The cursor is at
+ * the object's bracket at first, later behind a member. */
 static bool
 next_member(struct cursor *c, struct bytes *name, struct bytes *value)
 {
@@ -207,8 +208,8 @@ add_part(struct buf *to, bool *first, const char *at, const char *end)
 	buf_add(to, (struct bytes){ at, (size_t)(end - at) });
 }
 
-/* Members that stand side by side are copied together, with what is between them.
- * Returns whether there were none. */
+/* Members that stand side by side are copied together, with what is between
+ * them. Returns whether there were none. */
 static bool
 add_members_but(struct buf *to, struct bytes object, struct bytes but)
 {

@@ -17,9 +17,9 @@
  */
 #define JSON_DEPTH_MAX 128
 
-/* R_INVALID unless `text` is one JSON value, in UTF-8, with arrays and objects at most
- * JSON_DEPTH_MAX deep.  Names may repeat (the last one counts) and numbers may be of
- * any size; half a surrogate pair is refused. */
+/* R_INVALID unless `text` is one JSON value, in UTF-8, with arrays and
+ * objects at most JSON_DEPTH_MAX deep.  Names may repeat (the last one
+ * counts) and numbers may be of any size; half a surrogate pair is refused. */
 MUST_USE enum result json_check(struct bytes text);
 
 enum json_kind {
@@ -33,12 +33,13 @@ enum json_kind {
 };
 enum json_kind json_kind_of(struct bytes value);
 
-/* The value of an object's member `name`, without white space around it; `at` is NULL
- * when there is none, or no object. */
+/* The value of an object's member `name`, without white space around it;
+ * `at` is NULL when there is none, or no object. */
 struct bytes json_member(struct bytes object, struct bytes name);
 
-/* Take the next element off an array.  `*rest` is the array at first, and then what
- * the last call left of it; false at its end, or when it is no array. */
+/* Take the next element off an array.  `*rest` is the array at first, and
+ * then what the last call left of it; false at its end, or when it is no
+ * array. */
 bool json_next_element(struct bytes *rest, struct bytes *element);
 
 /* Append the object without its member `name`, other members as they are. */
@@ -49,8 +50,8 @@ void json_add_object_without(struct buf *to, struct bytes object,
 void json_add_object_with(struct buf *to, struct bytes object,
 			  struct bytes name, struct bytes value);
 
-/* Take the next member off an object, as json_next_element() does; `name` comes with its
- * quotes and escapes. */
+/* Take the next member off an object, as json_next_element() does; `name`
+ * comes with its quotes and escapes. */
 bool json_next_member(struct bytes *rest, struct bytes *name,
 		      struct bytes *value);
 

@@ -97,7 +97,8 @@ check_object(struct cursor *c, unsigned depth)
 	}
 }
 
-/* A value and the white space on both sides; `depth` more levels are allowed. */
+/* A value and the white space on both sides; `depth` more levels are
+ * allowed. */
 static bool
 check_value(struct cursor *c, unsigned depth)
 {

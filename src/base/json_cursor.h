@@ -86,7 +86,8 @@ cursor_take_hex4(struct cursor *c)
 	return (value);
 }
 
-/* The code point of an escape; the cursor is behind the backslash.  -1: it is wrong. */
+/* The code point of an escape; the cursor is behind the backslash.  -1: it
+ * is wrong. */
 static inline long
 cursor_take_escape(struct cursor *c)
 {

@@ -56,7 +56,8 @@ library_load(const char *file, const struct library_symbol *symbols)
 			log_error("%s has no %s", file, symbols->name);
 			return (false);
 		}
-		/* ISO C knows no cast from an object's address to a function's. */
+		/* ISO C knows no cast from an object's address to a
+		 * function's. */
 		memcpy(symbols->at, &found, sizeof(found));
 	}
 	return (true);

@@ -16,7 +16,7 @@ enum lock_rank {
 	LOCK_FLIGHTS,	   /* loads in the making, by key */
 	LOCK_PARTS,	   /* a composite load's collected parts */
 	LOCK_INVALIDATION, /* the followed position and the scopes */
-	LOCK_RENDEZVOUS, /* a thread that waits for an answer */
+	LOCK_RENDEZVOUS,   /* a thread that waits for an answer */
 	LOCK_HEALTH,	   /* what the last look at the tiers saw */
 	LOCK_METRICS,	   /* when to hand on what was counted */
 	LOCK_LEASES,	   /* leases this process holds */
@@ -51,8 +51,9 @@ void signal_fini(struct signal *s);
 void signal_wake_all(struct signal *s);
 void signal_wake_one(struct signal *s);
 
-/* Wait with `l` held; returns after a wake, or once `deadline_ms` (monotonic) has
- * passed.  Spurious wakes happen: test your condition in a loop. */
+/* Wait with `l` held; returns after a wake, or once `deadline_ms`
+ * (monotonic) has passed.  Spurious wakes happen: test your condition in a
+ * loop. */
 void signal_wait(struct signal *s, struct lock *l, int64_t deadline_ms);
 
 #endif

@@ -17,9 +17,9 @@ enum log_level {
 	LOG_LEVEL_DEBUG
 };
 
-/* `target`: "stderr", "syslog" or "file:/path".  Before the first call, lines of
- * level info and above go to stderr, as they do after log_close().  Both are called
- * while no other thread logs. */
+/* `target`: "stderr", "syslog" or "file:/path".  Before the first call,
+ * lines of level info and above go to stderr, as they do after log_close().
+ * Both are called while no other thread logs. */
 MUST_USE enum result log_open(const char *target, enum log_level level);
 void log_close(void);
 

@@ -24,8 +24,8 @@ void *map_remove(struct map *m, struct bytes key);
 
 size_t map_count(const struct map *m);
 
-/* Walk all items; start with *cursor = 0; NULL at the end.  Removing the item just
- * returned is allowed while walking; adding is not. */
+/* Walk all items; start with *cursor = 0; NULL at the end.  Removing the
+ * item just returned is allowed while walking; adding is not. */
 void *map_next(const struct map *m, size_t *cursor);
 
 #endif

@@ -85,7 +85,8 @@ pool_thread(void *arg)
 	return (NULL);
 }
 
-/* With the lock: have a thread for one more job, if one may still be started. */
+/* With the lock: have a thread for one more job, if one may still be
+ * started. */
 static void
 start_thread(struct pool *p)
 {

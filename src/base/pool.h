@@ -20,7 +20,8 @@ struct pool_options {
 /* Threads start when there is first work for them.  NULL: no memory. */
 struct pool *pool_new(const struct pool_options *options);
 
-/* Run `job(arg)` on a pool thread.  R_BUSY: the queue is full or the pool stops. */
+/* Run `job(arg)` on a pool thread.  R_BUSY: the queue is full or the pool
+ * stops. */
 MUST_USE enum result pool_submit(struct pool *p, pool_job *job, void *arg);
 
 /* Refuse new jobs, run those queued, join the threads, release. */

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Unpredictable bytes from the kernel (getrandom(2)); aborts if there are none. */
+/* Unpredictable bytes from the kernel (getrandom(2)); aborts if there are
+ * none. */
 void random_fill(void *at, size_t size);
 
 /* A cheap pseudo-random number for jitter: not for secrets.  Any thread. */

@@ -2,8 +2,8 @@
 #ifndef RESULT_H
 #define RESULT_H
 
-/* Both define an R_OK for access(2).  Included here, they cannot bring it back over
- * ours, in whatever order a file includes. */
+/* Both define an R_OK for access(2).  Included here, they cannot bring it
+ * back over ours, in whatever order a file includes. */
 #include <fcntl.h>
 #include <unistd.h>
 #undef R_OK

@@ -12,7 +12,8 @@ thread_start(const char *name, thread_main *run, void *arg, pthread_t *out)
 	int error;
 
 	(void)sigfillset(&all);
-	/* The new thread inherits the mask, so no signal finds it unprepared. */
+	/* The new thread inherits the mask, so no signal finds it
+	 * unprepared. */
 	error = pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (error != 0)
 		return (result_of_errno(error));

@@ -16,8 +16,9 @@ typedef void timer_fn(void *arg);
 
 struct timers *timers_new(void);
 
-/* Call `fn(arg)` once, `delay_ms` from now or a little later.  Cannot be cancelled: what may
- * come too late holds a reference and looks whether it is still wanted.  R_BUSY: stopping. */
+/* Call `fn(arg)` once, `delay_ms` from now or a little later.  Cannot be
+ * cancelled: what may come too late holds a reference and looks whether it
+ * is still wanted.  R_BUSY: stopping. */
 MUST_USE enum result timer_after(struct timers *t, int64_t delay_ms,
 				 timer_fn *fn, void *arg);
 

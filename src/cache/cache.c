@@ -231,7 +231,8 @@ cache_peek(struct cache *c, const struct cache_query *q,
 		break;
 	}
 	if (!tiers_trust_memory(&c->tiers, e)) {
-		/* Others can say more.  Without them, stale is the best there is. */
+		/* Others can say more.  Without them, stale is the best
+		 * there is. */
 		if (c->tiers.near_cache ? redis_tier_is_usable(c->tiers.redis)
 					: tiers_are_shared(&c->tiers)) {
 			entry_unref(e);

@@ -43,7 +43,8 @@ struct cache_options {
 MUST_USE enum result cache_new(const struct cache_options *options,
 			       struct cache **out);
 
-/* No new loads; true once none is under way, false at the deadline: then the cache must not be freed. */
+/* No new loads; true once none is under way, false at the deadline: then the
+ * cache must not be freed. */
 bool cache_stop(struct cache *c, int64_t deadline_ms);
 void cache_free(struct cache *c);
 
@@ -52,29 +53,34 @@ void cache_free(struct cache *c);
 bool cache_peek(struct cache *c, const struct cache_query *q,
 		struct cache_answer *answer);
 
-/* Answer `q` exactly once, through `done`, no later than its deadline: from the
- * nearest tier that has it, or from the one load that all who ask for this key
- * share.  `done` may run before this returns, or on any thread, and must not wait. */
+/* Answer `q` exactly once, through `done`, no later than its deadline: from
+ * the nearest tier that has it, or from the one load that all who ask for
+ * this key share.  `done` may run before this returns, or on any thread, and
+ * must not wait. */
 void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 		 void *arg);
 
-/* Fetch the parts side by side and wait for all their answers: for loader threads. */
+/* Fetch the parts side by side and wait for all their answers: for loader
+ * threads. */
 void cache_wait(struct cache *c, struct cache_part *parts, unsigned count,
 		enum cache_demand demand);
 
-/* The same, but what has not come by the deadline is R_TIMEOUT; its load goes on. */
+/* The same, but what has not come by the deadline is R_TIMEOUT; its load
+ * goes on. */
 void cache_wait_until(struct cache *c, struct cache_part *parts, unsigned count,
 		      enum cache_demand demand, int64_t deadline_ms);
 
-/* Run a job that may wait, on a loader thread.  R_BUSY: too many wait already. */
+/* Run a job that may wait, on a loader thread.  R_BUSY: too many wait
+ * already. */
 MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg),
 			       void *arg);
 
-/* After a commit: return once every record committed so far counts in Redis and in this process. */
+/* After a commit: return once every record committed so far counts in Redis
+ * and in this process. */
 MUST_USE enum result cache_catch_up(struct cache *c);
 
-/* Take out what `scope` matches, everywhere, by a record in the log, and catch up.  Soft: it is stale from
- * now on, served while one refresh runs. */
+/* Take out what `scope` matches, everywhere, by a record in the log, and
+ * catch up.  Soft: it is stale from now on, served while one refresh runs. */
 enum cache_invalidation { CACHE_HARD, CACHE_SOFT };
 MUST_USE enum result cache_invalidate(struct cache *c, struct bytes scope,
 				      enum cache_invalidation how);
@@ -86,7 +92,8 @@ MUST_USE enum result cache_clean(struct cache *c, int64_t *removed);
 struct tiers;
 const struct tiers *cache_tiers(const struct cache *c);
 
-/* The name a user has in keys: the first 16 hex digits of HMAC-SHA-256(CACHE_KEY_SECRET, id), and a NUL. */
+/* The name a user has in keys: the first 16 hex digits of HMAC-
+ * SHA-256(CACHE_KEY_SECRET, id), and a NUL. */
 void cache_user_hash(const struct cache *c, struct bytes user,
 		     char out[static 17]);
 

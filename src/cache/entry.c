@@ -56,7 +56,8 @@ gzip_free(void *unused, void *at)
 	free(at);
 }
 
-/* Compress into `to`, which holds `room` bytes; `*length` is 0 when they do not suffice. */
+/* Compress into `to`, which holds `room` bytes; `*length` is 0 when they do
+ * not suffice. */
 static enum result
 gzip_into(struct bytes body, char *to, size_t room, size_t *length)
 {
@@ -76,7 +77,8 @@ gzip_into(struct bytes body, char *to, size_t room, size_t *length)
 	return (R_OK);
 }
 
-/* `*out` is the compressed body on the heap, or empty when that does not help. */
+/* `*out` is the compressed body on the heap, or empty when that does not
+ * help. */
 static enum result
 compress_body(struct bytes body, struct bytes *out)
 {

@@ -44,11 +44,13 @@ struct entry_parts {
 	uint32_t cost_ms;
 };
 
-/* Make an entry with one reference from copies of the parts, compressing the body when over 1 KiB. */
+/* Make an entry with one reference from copies of the parts, compressing the
+ * body when over 1 KiB. */
 MUST_USE enum result entry_new(const struct entry_parts *parts,
 			       struct entry **out);
 
-/* The same body under a new lifetime (an origin said "unchanged").  Copies no bytes. */
+/* The same body under a new lifetime (an origin said "unchanged").  Copies
+ * no bytes. */
 MUST_USE enum result entry_renew(const struct entry *old,
 				 const struct lifetime *life, int64_t fence,
 				 uint32_t cost_ms, struct entry **out);
@@ -59,7 +61,8 @@ void entry_unref(const struct entry *e); /* NULL is allowed */
 /* Append the wire form; returns how far into it the body begins. */
 size_t entry_encode(const struct entry *e, struct buf *to);
 
-/* Read a wire form that should be `key`'s.  R_NOT_FOUND when it is not usable. */
+/* Read a wire form that should be `key`'s.  R_NOT_FOUND when it is not
+ * usable. */
 MUST_USE enum result entry_decode(struct bytes wire, struct bytes key,
 				  struct entry **out);
 

@@ -17,7 +17,8 @@ void exposition_family(struct buf *to, const char *name, const char *type,
 void exposition_sample(struct buf *to, const char *name, struct bytes labels,
 		       int64_t value);
 
-/* Append name="value" to labels, quoted as it must be; a comma before all but the first. */
+/* Append name="value" to labels, quoted as it must be; a comma before all
+ * but the first. */
 void exposition_label(struct buf *labels, const char *name, struct bytes value);
 
 /* Everything counted: counters, then histograms. */

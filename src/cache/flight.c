@@ -187,7 +187,8 @@ linger_is_over(void *arg)
 	flight_unref(f);
 }
 
-/* Leave the list, at once or when the failure counts no more; the lock is held. */
+/* Leave the list, at once or when the failure counts no more; the lock is
+ * held. */
 static void
 leave(struct flight *f, int64_t retry_ms)
 {
@@ -297,7 +298,8 @@ add_waiter(struct flight *f, const struct cache_query *q, cache_done *done,
 	return (R_OK);
 }
 
-/* A new flight under the key, in the air; the lock is held.  NULL: none can be had. */
+/* A new flight under the key, in the air; the lock is held.  NULL: none can
+ * be had. */
 static struct flight *
 take_off(struct flights *fs, const struct cache_query *q, enum result *r)
 {
@@ -318,7 +320,8 @@ take_off(struct flights *fs, const struct cache_query *q, enum result *r)
 	return (f);
 }
 
-/* The flight of a key, unless it has landed and its failure counts no more; the lock is held. */
+/* The flight of a key, unless it has landed and its failure counts no more;
+ * the lock is held. */
 static struct flight *
 find(struct flights *fs, struct bytes key)
 {

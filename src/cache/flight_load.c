@@ -66,8 +66,8 @@ make_entry(const struct flight *f, enum result loaded, struct entry **out)
 	return (entry_new(&parts, out));
 }
 
-/* Give the entry to the tiers; false when one knows that it is outdated already, or
- * none could say. */
+/* Give the entry to the tiers; false when one knows that it is outdated
+ * already, or none could say. */
 static bool
 store(struct flight *f, struct entry *e, bool *stored)
 {
@@ -191,8 +191,8 @@ fetch_part(void *fetcher, const struct cache_query *q, cache_done *done,
 		flight_join(fetcher, q, done, arg);
 }
 
-/* A position that the log has reached for certain.  One that is too old is safe too: it
- * only makes more records count against the entry. */
+/* A position that the log has reached for certain.  One that is too old is
+ * safe too: it only makes more records count against the entry. */
 static int64_t
 fence_now(const struct flight *f)
 {

@@ -49,7 +49,8 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 	if (ends || (usable && f->query.demand == CACHE_USUAL)) {
 		a.status = flight_status_of(e);
 		flight_say(f, a.status == CACHE_STALE ? "STALE" : "HIT");
-		/* As near memory would have answered those that came meanwhile. */
+		/* As near memory would have answered those that came
+		 * meanwhile. */
 		flight_answer(
 			f,
 			tier != CACHE_MEMORY &&
@@ -180,7 +181,8 @@ as_of_now(const struct flight *f, struct entry *e)
 	return (same);
 }
 
-/* Found in PostgreSQL: answer, give the lease back if that is all, and fill the tiers above; like found(). */
+/* Found in PostgreSQL: answer, give the lease back if that is all, and fill
+ * the tiers above; like found(). */
 static bool
 found_in_postgres(struct flight *f, struct entry *e)
 {
@@ -221,7 +223,8 @@ take_lease(void *arg)
 		flight_land(f, state.failure, state.left_ms);
 		return;
 	}
-	/* The winner before us stored its entry before it gave the lease back. */
+	/* The winner before us stored its entry before it gave the lease
+	 * back. */
 	r = postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e);
 	if (r != R_OK)
 		count_lookup(f, CACHE_POSTGRES, r);

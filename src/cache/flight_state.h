@@ -56,10 +56,12 @@ struct flight {
 	char room[];
 };
 
-/* Look for the key's value, tier by tier; then load it if need be.  The caller's reference goes with it. */
+/* Look for the key's value, tier by tier; then load it if need be.  The
+ * caller's reference goes with it. */
 void flight_search(struct flight *f);
 
-/* The lease is ours, or nobody can keep one: load.  A pool_job; `flight` is one. */
+/* The lease is ours, or nobody can keep one: load.  A pool_job; `flight` is
+ * one. */
 void flight_load(void *flight);
 
 /* Go on with `step` on a loader thread; without one to be had, land. */
@@ -68,16 +70,17 @@ void flight_to_loader(struct flight *f, pool_job *step);
 /* A new step begins: who waits now joined before it. */
 void flight_begin_step(struct flight *f);
 
-/* The step's outcome goes to the tiers, or is held against the log: who joins from now on may have
- * joined after a record that it does not know of. */
+/* The step's outcome goes to the tiers, or is held against the log: who
+ * joins from now on may have joined after a record that it does not know of. */
 void flight_cut(struct flight *f);
 
 /* Answer who joined up to `latest`. */
 void flight_answer(struct flight *f, enum joined latest,
 		   const struct cache_answer *a);
 
-/* The work is done; the caller's reference goes.  Who joined too late for the answer gets a new start; a
- * failure counts for all who still wait, and for those who come until it is time to try again. */
+/* The work is done; the caller's reference goes.  Who joined too late for
+ * the answer gets a new start; a failure counts for all who still wait, and
+ * for those who come until it is time to try again. */
 void flight_land(struct flight *f, enum result failure, int64_t retry_ms);
 
 /* A tier's or a load's entry may be shown: is it a hit or stale? */

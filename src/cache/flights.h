@@ -62,7 +62,8 @@ void flight_refresh(struct flights *fs, const struct cache_query *q);
 void flight_bypass(struct flights *fs, const struct cache_query *q,
 		   cache_done *done, void *arg);
 
-/* Let no flight poll or linger any more; true once none is under way, false at the deadline. */
+/* Let no flight poll or linger any more; true once none is under way, false
+ * at the deadline. */
 bool flights_stop(struct flights *fs, int64_t deadline_ms);
 
 #endif

@@ -98,7 +98,8 @@ say(const struct invalidation *v, const struct log_batch *b)
 			 BYTES_ARG(b->records[i].scope));
 }
 
-/* Redis has lost all.  What it is told now must be read from the log after that. */
+/* Redis has lost all.  What it is told now must be read from the log after
+ * that. */
 static enum result
 begin_redis(struct invalidation *v, int64_t *knows)
 {
@@ -261,8 +262,8 @@ follow(void *arg)
 	bool stopping = batches == NULL, first;
 
 	while (!stopping) {
-		/* Answers wait for the first look.  Then the listener, and another
-		 * look, so that no record falls between. */
+		/* Answers wait for the first look.  Then the listener, and
+		 * another look, so that no record falls between. */
 		first = atomic_load(&v->position) < 0;
 		if (!first)
 			ensure_listener(v);
@@ -380,8 +381,8 @@ look_now(struct invalidation *v, int64_t deadline_ms, uint64_t *asked)
 	return (r);
 }
 
-/* Somebody may believe a Redis that could not be told of what is before `position`, but not for
- * longer than trust_ms.  It may yet be told. */
+/* Somebody may believe a Redis that could not be told of what is before
+ * `position`, but not for longer than trust_ms.  It may yet be told. */
 static void
 wait_out(struct invalidation *v, int64_t position, int64_t until_ms)
 {

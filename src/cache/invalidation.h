@@ -52,22 +52,24 @@ void invalidation_wake(struct invalidation *v);
 MUST_USE enum result invalidation_look(struct invalidation *v,
 				       int64_t deadline_ms);
 
-/* Wait until all that was committed before this call has reached Redis (if it is there) and
- * memory, or will be believed to know by nobody.  For loader threads, after a commit.  On failure memory is not trusted
- * until the log has been read. */
+/* Wait until all that was committed before this call has reached Redis (if
+ * it is there) and memory, or will be believed to know by nobody.  For
+ * loader threads, after a commit.  On failure memory is not trusted until
+ * the log has been read. */
 MUST_USE enum result invalidation_catch_up(struct invalidation *v,
 					   int64_t deadline_ms);
 
 /* No record that we know ends `e`. */
 bool invalidation_allows(struct invalidation *v, const struct entry *e);
 
-/* The entry was loaded so lately that even a log we cannot follow has had no time
- * to be further ahead than the lag limit. */
+/* The entry was loaded so lately that even a log we cannot follow has had no
+ * time to be further ahead than the lag limit. */
 bool invalidation_vouches(struct invalidation *v, const struct entry *e);
 
-/* Put `e` in memory unless a record that we know outdates it.  R_CONFLICT: it does.  `since` is
- * invalidation_position() before a tier was asked for `e`, or before its load; R_UNAVAILABLE: none was known then,
- * and by now we do not know all records since; it is not kept. */
+/* Put `e` in memory unless a record that we know outdates it.  R_CONFLICT:
+ * it does.  `since` is invalidation_position() before a tier was asked for
+ * `e`, or before its load; R_UNAVAILABLE: none was known then, and by now we
+ * do not know all records since; it is not kept. */
 MUST_USE enum result invalidation_keep(struct invalidation *v, struct entry *e,
 				       int64_t since);
 

@@ -8,8 +8,9 @@
  * inventory: what the tiers hold.  Calls wait: for threads that may.
  */
 
-/* Append {"key", "size_bytes", "ttl_seconds", "stale", "tier", "tiers"} of the keys that `glob` matches, as
- * a JSON array in order of key; `*total` is how many there are. */
+/* Append {"key", "size_bytes", "ttl_seconds", "stale", "tier", "tiers"} of
+ * the keys that `glob` matches, as a JSON array in order of key; `*total` is
+ * how many there are. */
 struct inventory_page {
 	struct bytes glob;
 	struct bytes limit, offset; /* numbers */
@@ -22,8 +23,8 @@ MUST_USE enum result inventory_list(struct cache *c,
 MUST_USE enum result inventory_arguments(struct cache *c, struct bytes key,
 					 struct buf *to);
 
-/* What PostgreSQL keeps, by the first part of keys; returns how many there are, 0 when it
- * does not say. */
+/* What PostgreSQL keeps, by the first part of keys; returns how many there
+ * are, 0 when it does not say. */
 #define INVENTORY_SIZES 32
 struct inventory_size {
 	char prefix[32];

@@ -27,7 +27,8 @@ struct leases {
 	bool running, stopping;
 };
 
-/* What a renewal needs of a lease, copied: the lease may be given back meanwhile. */
+/* What a renewal needs of a lease, copied: the lease may be given back
+ * meanwhile. */
 struct renewal {
 	struct renewal *next;
 	enum lease_home home;

@@ -32,11 +32,13 @@ struct lease {
 	enum lease_home home;
 };
 
-/* Try to get it.  The answer is never an error: a lease nobody can keep is won. */
+/* Try to get it.  The answer is never an error: a lease nobody can keep is
+ * won. */
 void lease_take(struct leases *l, struct lease *lease, struct bytes key,
 		struct lease_state *state);
 
-/* Give back what was won; with `failure` not R_OK leave the note for `for_ms`. */
+/* Give back what was won; with `failure` not R_OK leave the note for
+ * `for_ms`. */
 void lease_give(struct leases *l, struct lease *lease);
 void lease_fail(struct leases *l, struct lease *lease, enum result failure,
 		int64_t for_ms);

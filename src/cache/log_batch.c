@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-/* A record that stands for others comes in addition to as many as are asked for. */
+/* A record that stands for others comes in addition to as many as are asked
+ * for. */
 #define ASK_FOR (LOG_BATCH_MAX - 1)
 
 static enum result

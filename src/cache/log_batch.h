@@ -33,7 +33,8 @@ MUST_USE enum result log_batch_read(struct log_batch *b,
 /* There may be more after these. */
 bool log_batch_is_full(const struct log_batch *b);
 
-/* Count how long the records took to get here, by the database's clock and ours. */
+/* Count how long the records took to get here, by the database's clock and
+ * ours. */
 void log_batch_measure(const struct log_batch *b);
 
 void log_batch_fini(struct log_batch *b);

@@ -77,7 +77,8 @@ enter(struct memory *m, uint64_t hash)
 	return (s);
 }
 
-/* Settle the account, give the lock back, and only then free what was removed. */
+/* Settle the account, give the lock back, and only then free what was
+ * removed. */
 static void
 leave(struct memory *m, struct shard *s)
 {
@@ -122,8 +123,8 @@ memory_get(struct memory *m, struct bytes key)
 	return (e);
 }
 
-/* May `e` take the place of `old`?  Of one and the same load, the copy that expires
- * first knows more: it has been softly invalidated. */
+/* May `e` take the place of `old`?  Of one and the same load, the copy that
+ * expires first knows more: it has been softly invalidated. */
 static bool
 supersedes(const struct entry *e, const struct entry *old)
 {
@@ -155,8 +156,8 @@ put_locked(struct memory *m, struct memory_shard *s, struct entry *e,
 	return (memory_shard_add(s, e, hash) == R_OK ? NULL : e);
 }
 
-/* Evict until the bound holds; but not `put`, if that is not NULL, and first from
- * where it has been put, so that shards keep their proportions. */
+/* Evict until the bound holds; but not `put`, if that is not NULL, and first
+ * from where it has been put, so that shards keep their proportions. */
 static void
 shrink(struct memory *m, const struct entry *put, uint64_t hash)
 {
@@ -200,7 +201,8 @@ memory_put(struct memory *m, struct entry *e)
 	shrink(m, e, hash);
 }
 
-/* Make the entry stale from now on.  Where memory is short it goes altogether. */
+/* Make the entry stale from now on.  Where memory is short it goes
+ * altogether. */
 static void
 expire(struct memory_shard *s, uint32_t node, int64_t now_ms)
 {

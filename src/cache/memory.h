@@ -21,15 +21,18 @@ struct memory;
 struct memory *memory_new(size_t max_bytes); /* NULL: no memory */
 void memory_free(struct memory *m);
 
-/* A reference to the entry of `key`, or NULL.  It may be stale, but is within its grace. */
+/* A reference to the entry of `key`, or NULL.  It may be stale, but is
+ * within its grace. */
 struct entry *memory_get(struct memory *m, struct bytes key);
 
-/* Put `e` in, with a reference of the tier's own, unless what stands there was loaded later or has a
- * younger fence.  What may not be served any more, or is larger than the whole tier, is not kept. */
+/* Put `e` in, with a reference of the tier's own, unless what stands there
+ * was loaded later or has a younger fence.  What may not be served any more,
+ * or is larger than the whole tier, is not kept. */
 void memory_put(struct memory *m, struct entry *e);
 
-/* Invalidate by exact key, or by prefix ("" is all); only entries whose fence is older than `position`.
- * Soft: entries stay and are stale from now on.  Returns how many were removed or made stale. */
+/* Invalidate by exact key, or by prefix ("" is all); only entries whose
+ * fence is older than `position`. Soft: entries stay and are stale from now
+ * on.  Returns how many were removed or made stale. */
 enum memory_drop { MEMORY_DROP_HARD, MEMORY_DROP_SOFT };
 size_t memory_drop_key(struct memory *m, struct bytes key, int64_t position,
 		       enum memory_drop how);

@@ -183,7 +183,8 @@ ghost_add(struct memory_shard *s, uint64_t hash)
 	*oldest = (hash & 0xffffffff00000000) | s->evictions;
 }
 
-/* Was it evicted lately: no longer ago than as many evictions as there are entries? */
+/* Was it evicted lately: no longer ago than as many evictions as there are
+ * entries? */
 static bool
 ghost_take(struct memory_shard *s, uint64_t hash)
 {

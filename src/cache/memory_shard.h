@@ -55,12 +55,13 @@ MUST_USE struct entry *memory_shard_replace(struct memory_shard *s,
 
 void memory_shard_remove(struct memory_shard *s, uint32_t node);
 
-/* Remove what is worth least, but never `keep` (0: anything).  False: nothing is
- * left, or all has been used lately; after a few calls it will not count as used. */
+/* Remove what is worth least, but never `keep` (0: anything).  False:
+ * nothing is left, or all has been used lately; after a few calls it will
+ * not count as used. */
 bool memory_shard_evict(struct memory_shard *s, uint32_t keep);
 
-/* The first node at `*slot` or later whose key begins with `prefix`, and where it
- * is; 0 at the end.  Step over it, unless it has been removed. */
+/* The first node at `*slot` or later whose key begins with `prefix`, and
+ * where it is; 0 at the end.  Step over it, unless it has been removed. */
 uint32_t memory_shard_next(const struct memory_shard *s, struct bytes prefix,
 			   size_t *slot);
 

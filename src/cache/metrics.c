@@ -64,7 +64,8 @@ add_delta(struct buf *to, unsigned label, unsigned cell, uint64_t gained)
 		   (unsigned long long)gained);
 }
 
-/* What has been gained since `base`, as the next batch; false when that is nothing. */
+/* What has been gained since `base`, as the next batch; false when that is
+ * nothing. */
 static bool
 take_deltas(struct metrics *m)
 {
@@ -86,8 +87,8 @@ take_deltas(struct metrics *m)
 	return (false);
 }
 
-/* Add the pending batch, or none; `asked` is the server's time before the counters
- * were read, or empty. */
+/* Add the pending batch, or none; `asked` is the server's time before the
+ * counters were read, or empty. */
 static enum result
 send_batch(struct metrics *m, struct bytes asked)
 {

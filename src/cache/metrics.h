@@ -23,17 +23,20 @@ struct metrics;
 
 struct metrics_options {
 	struct postgres *pg;
-	/* Append what is so now, members of a JSON object: "\"name|label\":1".  May be NULL. */
+	/* Append what is so now, members of a JSON object:
+	 * "\"name|label\":1".  May be NULL. */
 	void (*gauges)(void *arg, struct buf *to);
 	void *arg;
 };
 
 struct metrics *metrics_new(const struct metrics_options *options);
 
-/* The doorbell has rung: see whether somebody wants a report.  Does not wait. */
+/* The doorbell has rung: see whether somebody wants a report.  Does not
+ * wait. */
 void metrics_ring(struct metrics *m);
 
-/* Add what there is for the last time; reports show this process alone from now on. */
+/* Add what there is for the last time; reports show this process alone from
+ * now on. */
 void metrics_stop(struct metrics *m);
 void metrics_free(struct metrics *m);
 

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Views into `text` stay right because it has its full size before the first. */
+/* Views into `text` stay right because it has its full size before the
+ * first. */
 static struct bytes
 keep(struct metrics_report *r, struct bytes text)
 {
@@ -69,8 +70,8 @@ add_gauge(struct metrics_report *r, struct bytes text, int64_t value)
 	r->gauges[r->n_gauges++] = (struct metrics_gauge){ name, label, value };
 }
 
-/* One statement gives the workers, their gauges and the sums, told apart by the first
- * column. */
+/* One statement gives the workers, their gauges and the sums, told apart by
+ * the first column. */
 enum result
 metrics_report_read(struct postgres *pg, int64_t deadline_ms,
 		    struct metrics_report *out)

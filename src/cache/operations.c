@@ -102,7 +102,8 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 		      enum cache_invalidation how,
 		      struct operations_touched *out)
 {
-	/* Nothing finds these rows any more; so that they count once, they go. */
+	/* Nothing finds these rows any more; so that they count once, they
+	 * go. */
 	static const char gone[] =
 		"WITH gone AS (DELETE FROM cache_entries "
 		"WHERE cache_key LIKE ANY ($1::text[]) AND fence < $2::bigint "

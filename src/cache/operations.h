@@ -14,9 +14,9 @@
 MUST_USE enum result operations_metrics(struct cache *c,
 					struct metrics_report *out);
 
-/* What `glob` matches: "*" any characters, "?" one, "\" quotes the next.  A glob that is a scope
- * (scope.h) is logged as it is; any other as the keys that it matches now, which
- * PostgreSQL knows, as it has all that Redis has. */
+/* What `glob` matches: "*" any characters, "?" one, "\" quotes the next.  A
+ * glob that is a scope (scope.h) is logged as it is; any other as the keys
+ * that it matches now, which PostgreSQL knows, as it has all that Redis has. */
 struct operations_touched {
 	int64_t entries;   /* that were there, and are gone or stale now */
 	struct buf scopes; /* of the log, each ended by a NUL */
@@ -31,8 +31,8 @@ MUST_USE enum result operations_invalidate(struct cache *c, struct bytes scopes,
 					   enum cache_invalidation how,
 					   struct operations_touched *out);
 
-/* Do `job` while no other process of the deployment does one of this name; false when
- * one does. */
+/* Do `job` while no other process of the deployment does one of this name;
+ * false when one does. */
 MUST_USE bool operations_alone(struct cache *c, const char *name,
 			       void (*job)(void *arg), void *arg);
 

@@ -20,8 +20,8 @@ struct parts_options {
 	void *arg; /* parts_fetch() returns; `*out` is set before */
 };
 
-/* Fetch the parts that the source of `whole` lists; `there` when all have come or patience ends.
- * False, and no call, when it lists none. */
+/* Fetch the parts that the source of `whole` lists; `there` when all have
+ * come or patience ends. False, and no call, when it lists none. */
 MUST_USE bool parts_fetch(const struct cache_query *whole,
 			  const struct cache_load *load,
 			  const struct parts_options *options,

@@ -20,7 +20,8 @@ struct policy {
 #define HOURS(n) MINUTES(60 * (n))
 #define DAYS(n) HOURS(24 * (n))
 
-/* When a value's states change; wall clock, fixed when it is loaded, so that all tiers and hosts agree. */
+/* When a value's states change; wall clock, fixed when it is loaded, so that
+ * all tiers and hosts agree. */
 struct lifetime {
 	int64_t loaded_at_ms;
 	int64_t refresh_at_ms;
@@ -30,8 +31,8 @@ struct lifetime {
 
 enum verdict { USE, USE_AND_REFRESH, USE_STALE_AND_REFRESH, FORGET };
 
-/* The lifetime of a value loaded at `now_ms`; ttl varies by up to ±10 % with `random`, so
- * that values loaded together do not expire together. */
+/* The lifetime of a value loaded at `now_ms`; ttl varies by up to ±10 % with
+ * `random`, so that values loaded together do not expire together. */
 struct lifetime policy_lifetime(const struct policy *p, int64_t now_ms,
 				uint64_t random);
 

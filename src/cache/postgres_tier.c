@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Entries and leases are small steps on the way to an answer: a server that does
- * not take them in this time is as good as down. */
+/* Entries and leases are small steps on the way to an answer: a server that
+ * does not take them in this time is as good as down. */
 #define STEP_MS 1000
 #define STORE_MS 2000
 
@@ -52,7 +52,8 @@ add_element(struct buf *array, struct bytes text)
 	buf_char(array, '"');
 }
 
-/* All scopes that match the key under either of its names, as a text[] literal. */
+/* All scopes that match the key under either of its names, as a text[]
+ * literal. */
 static enum result
 scope_array(struct bytes key, struct bytes log_key, struct buf *array)
 {
@@ -79,9 +80,9 @@ scope_array(struct bytes key, struct bytes log_key, struct buf *array)
 	return (r);
 }
 
-/* What the row says beyond the entry as it was stored.  All records up to the log's
- * head have just been held against it: so its fence is that now, and a Redis that
- * begins anew from there takes it. */
+/* What the row says beyond the entry as it was stored.  All records up to
+ * the log's head have just been held against it: so its fence is that now,
+ * and a Redis that begins anew from there takes it. */
 static void
 adjust(struct entry *e, struct postgres_rows *rows)
 {
@@ -100,7 +101,8 @@ enum result
 postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		  struct entry **out)
 {
-	/* A record without a position was committed after any fence was read. */
+	/* A record without a position was committed after any fence was
+	 * read. */
 	static const char sql[] =
 		"WITH newer AS (SELECT coalesce(max(coalesce(position, "
 		"9223372036854775807)) FILTER (WHERE NOT soft), 0) AS hard, "
@@ -283,7 +285,8 @@ enum result
 postgres_tier_clean(struct postgres *pg, int64_t max_bytes, int64_t keep_log_ms,
 		    int64_t *removed)
 {
-	/* The lock ends with the statement's transaction, which PgBouncer keeps whole. */
+	/* The lock ends with the statement's transaction, which PgBouncer
+	 * keeps whole. */
 	static const char sql[] =
 		"SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('warmfront clean')) "
 		"THEN cleanup_expired_cache() + cache_shrink($1::bigint) "

@@ -13,14 +13,15 @@
  * Every read and every store is checked against the log in the same statement.
  */
 
-/* R_OK with one reference; R_NOT_FOUND.  `log_key` is the key as the log names it
- * (scope.h).  An entry softly invalidated comes back
- * expired; one past its grace may still come back. */
+/* R_OK with one reference; R_NOT_FOUND.  `log_key` is the key as the log
+ * names it (scope.h).  An entry softly invalidated comes back expired; one
+ * past its grace may still come back. */
 MUST_USE enum result postgres_tier_get(struct postgres *pg, struct bytes key,
 				       struct bytes log_key,
 				       struct entry **out);
 
-/* R_CONFLICT: refused, the log has a newer record, or a younger load was faster. */
+/* R_CONFLICT: refused, the log has a newer record, or a younger load was
+ * faster. */
 MUST_USE enum result postgres_tier_put(struct postgres *pg,
 				       const struct entry *e,
 				       struct bytes log_key);
@@ -43,8 +44,8 @@ MUST_USE enum result postgres_tier_lease_give(struct postgres *pg,
 					      struct bytes key,
 					      const char *holder);
 
-/* Drop expired entries and shrink to `max_bytes`; one process at a time does it, the
- * others return at once.  `keep_log_ms` as in cache_log_prune(). */
+/* Drop expired entries and shrink to `max_bytes`; one process at a time does
+ * it, the others return at once.  `keep_log_ms` as in cache_log_prune(). */
 MUST_USE enum result postgres_tier_clean(struct postgres *pg, int64_t max_bytes,
 					 int64_t keep_log_ms, int64_t *removed);
 

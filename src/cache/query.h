@@ -36,10 +36,12 @@ struct cache_source {
 	/* Runs on a loader thread, may wait until the load's deadline. */
 	enum result (*load)(void *context, struct cache_load *load);
 
-	/* Optional.  A value made of other values lists their queries; they are fetched side by
-	 * side, and only then `load` runs, with their answers in `parts`.  It waits for all of them, but once one is there
-	 * for no other longer than that one took (at least 4 s).  Queries of parts must not depend on each other.
-	 * Returns how many it put in `parts` (0: none), at most PARTS_MAX. */
+	/* Optional.  A value made of other values lists their queries; they
+	 * are fetched side by side, and only then `load` runs, with their
+	 * answers in `parts`.  It waits for all of them, but once one is
+	 * there for no other longer than that one took (at least 4 s).
+	 * Queries of parts must not depend on each other. Returns how many
+	 * it put in `parts` (0: none), at most PARTS_MAX. */
 	unsigned (*list_parts)(void *context, const struct cache_load *load,
 			       struct cache_part *parts);
 	void *context;

@@ -37,7 +37,8 @@ MUST_USE enum result redis_command_call(struct redis_command *c,
 
 void redis_command_fini(struct redis_command *c);
 
-/* A redis_take of an integer: 1 is R_OK, 0 R_CONFLICT, negative R_UNAVAILABLE. */
+/* A redis_take of an integer: 1 is R_OK, 0 R_CONFLICT, negative
+ * R_UNAVAILABLE. */
 redis_take redis_command_flag;
 
 #endif

@@ -14,7 +14,8 @@ MUST_USE enum result redis_lease_take(struct redis_tier *t, struct bytes key,
 				      const char *holder, int64_t for_ms,
 				      struct lease_state *state);
 
-/* Keep it for `for_ms` more (holder only); with failure not R_OK: turn it into a note that the load failed. */
+/* Keep it for `for_ms` more (holder only); with failure not R_OK: turn it
+ * into a note that the load failed. */
 MUST_USE enum result redis_lease_keep(struct redis_tier *t, struct bytes key,
 				      const char *holder, int64_t for_ms,
 				      enum result failure);

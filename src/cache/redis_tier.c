@@ -110,7 +110,8 @@ redis_tier_lose_sight(struct redis_tier *t)
 	atomic_store(&t->blind, true);
 }
 
-/* May a position that Redis was told at `told_ms` be taken for what it knows? */
+/* May a position that Redis was told at `told_ms` be taken for what it
+ * knows? */
 static bool
 is_believed(const struct redis_tier *t, int64_t told_ms)
 {

@@ -36,7 +36,8 @@ struct redis_tier_options {
 	int64_t ttl_max_ms;
 	int64_t lag_limit_ms;
 	int64_t trust_ms; /* 0: without limit */
-	/* Called when Redis turns out to lag behind the log; any thread, must not wait. */
+	/* Called when Redis turns out to lag behind the log; any thread,
+	 * must not wait. */
 	void (*behind)(void *arg);
 	void *arg;
 };
@@ -47,8 +48,9 @@ void redis_tier_free(struct redis_tier *t);
 /* May it be asked at all: connected, or worth a try? */
 bool redis_tier_is_usable(struct redis_tier *t);
 
-/* What our own follower knows: the position it has reached, when it began to read (monotonic), and what
- * redis_tier_connections() was then.  Reads of a Redis that knows less are misses. */
+/* What our own follower knows: the position it has reached, when it began to
+ * read (monotonic), and what redis_tier_connections() was then.  Reads of a
+ * Redis that knows less are misses. */
 struct redis_tier_sight {
 	int64_t position;
 	int64_t read_at_ms;
@@ -61,12 +63,13 @@ uint64_t redis_tier_connections(const struct redis_tier *t);
 /* The log cannot be read, until the next redis_tier_expect(). */
 void redis_tier_lose_sight(struct redis_tier *t);
 
-/* The newest position that this Redis has said it knows: as good a fence for a load that begins
- * now as our own follower's position.  -1: it never said. */
+/* The newest position that this Redis has said it knows: as good a fence for
+ * a load that begins now as our own follower's position.  -1: it never said. */
 int64_t redis_tier_position(struct redis_tier *t);
 
-/* Look `key` up without waiting.  `done` runs on Redis' I/O thread: R_OK with one
- * reference to an entry, R_NOT_FOUND, or a failure.  An entry softly invalidated comes back expired. */
+/* Look `key` up without waiting.  `done` runs on Redis' I/O thread: R_OK
+ * with one reference to an entry, R_NOT_FOUND, or a failure.  An entry
+ * softly invalidated comes back expired. */
 typedef void redis_tier_done(void *arg, enum result r, struct entry *e);
 MUST_USE enum result redis_tier_get(struct redis_tier *t, struct bytes key,
 				    redis_tier_done *done, void *arg);
@@ -84,8 +87,9 @@ struct redis_tier_record {
 };
 
 /* Tell Redis of records with positions in (from, to], waiting.  On R_OK
- * `*knows` is the position that Redis has now; less than `from`: it wants the records after *knows first.
- * REDIS_TIER_BLANK: it has lost all, and wants redis_tier_begin(), with a position read after that was known. */
+ * `*knows` is the position that Redis has now; less than `from`: it wants
+ * the records after *knows first. REDIS_TIER_BLANK: it has lost all, and
+ * wants redis_tier_begin(), with a position read after that was known. */
 #define REDIS_TIER_BLANK (-1)
 MUST_USE enum result redis_tier_push(struct redis_tier *t, int64_t from,
 				     int64_t to,

@@ -24,9 +24,9 @@ bool scope_is_prefix(struct bytes scope);
 /* The part of a prefix scope that matching keys begin with. */
 struct bytes scope_prefix(struct bytes scope);
 
-/* All scopes that match `key`, widest first, the key itself last, appended to
- * `list` one after the other, each ended by a NUL.  Returns their number; 0 when
- * the key has too many parts. */
+/* All scopes that match `key`, widest first, the key itself last, appended
+ * to `list` one after the other, each ended by a NUL.  Returns their number;
+ * 0 when the key has too many parts. */
 unsigned scope_list(struct bytes key, struct buf *list);
 
 /* The first 16 hex digits of HMAC-SHA-256(secret, user id), and a NUL. */

@@ -10,7 +10,8 @@
  * there goes on to the key's flight.
  */
 
-/* Look; false when there is nowhere to, or no memory: nothing has happened then. */
+/* Look; false when there is nowhere to, or no memory: nothing has happened
+ * then. */
 MUST_USE bool shared_look(const struct tiers *t, struct flights *flights,
 			  const struct cache_query *q, cache_done *done,
 			  void *arg);

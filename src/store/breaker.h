@@ -27,7 +27,8 @@ struct breaker_options {
 struct breaker *breaker_new(const struct breaker_options *options);
 void breaker_free(struct breaker *b);
 
-/* May a call be made?  Each true must be answered by exactly one report (or breaker_forget). */
+/* May a call be made?  Each true must be answered by exactly one report (or
+ * breaker_forget). */
 bool breaker_allow(struct breaker *b);
 void breaker_success(struct breaker *b);
 void breaker_failure(struct breaker *b);

@@ -226,8 +226,8 @@ postgres_query(struct postgres *pg, int64_t deadline_ms, const char *sql,
 	return (r);
 }
 
-/* Begin the first of these statements, and as many more as there are links to spare: who
- * holds one waits for no other.  Returns how many have begun. */
+/* Begin the first of these statements, and as many more as there are links
+ * to spare: who holds one waits for no other.  Returns how many have begun. */
 static unsigned
 begin_some(struct postgres *pg, int64_t deadline_ms, const char *const *sql,
 	   unsigned n, const struct postgres_arguments *arguments,

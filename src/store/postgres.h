@@ -41,17 +41,18 @@ struct postgres *postgres_new(const struct postgres_options *options);
 void postgres_free(struct postgres *pg);
 enum breaker_state postgres_state(struct postgres *pg);
 
-/* Run one statement; all columns come back in text form, except bytea, which is
- * decoded.  `deadline_ms` is monotonic; 0: now + statement_timeout_ms (also the upper bound).
- * `*rows` is set on R_OK only. */
+/* Run one statement; all columns come back in text form, except bytea, which
+ * is decoded.  `deadline_ms` is monotonic; 0: now + statement_timeout_ms
+ * (also the upper bound). `*rows` is set on R_OK only. */
 MUST_USE enum result postgres_query(struct postgres *pg, int64_t deadline_ms,
 				    const char *sql,
 				    const struct postgres_value *values,
 				    unsigned n_values,
 				    struct postgres_rows **rows);
 
-/* Run several statements side by side, on connections of their own as far as there are any to spare, each with the
- * same values.  Each sees the database of its own moment.  Takes as long as the slowest; R_OK: all of
+/* Run several statements side by side, on connections of their own as far as
+ * there are any to spare, each with the same values.  Each sees the database
+ * of its own moment.  Takes as long as the slowest; R_OK: all of
  * rows[0..n-1] are set.  Otherwise none is. */
 #define POSTGRES_ALL_MAX 16
 MUST_USE enum result postgres_query_all(struct postgres *pg,
@@ -67,8 +68,10 @@ MUST_USE enum result postgres_run(struct postgres *pg, int64_t deadline_ms,
 				  const struct postgres_value *values,
 				  unsigned n_values);
 
-/* Several statements in one string, in one implicit transaction, no parameters, on a connection of its own, past the breaker;
- * for migrations.  `deadline_ms` may be later than statement_timeout_ms.  On failure `problem` gets the server's message. */
+/* Several statements in one string, in one implicit transaction, no
+ * parameters, on a connection of its own, past the breaker; for migrations.
+ * `deadline_ms` may be later than statement_timeout_ms.  On failure
+ * `problem` gets the server's message. */
 MUST_USE enum result postgres_script(struct postgres *pg, int64_t deadline_ms,
 				     const char *sql, struct buf *problem);
 
@@ -82,8 +85,9 @@ MUST_USE enum result postgres_listen(const struct postgres_options *options,
 				     const char *channel,
 				     struct postgres_listener **out);
 
-/* Wait for a notification: R_OK, R_TIMEOUT, or R_UNAVAILABLE when the connection is
- * gone.  Returns R_TIMEOUT early when `wake_fd` (eventfd; -1: none) becomes readable, and drains it. */
+/* Wait for a notification: R_OK, R_TIMEOUT, or R_UNAVAILABLE when the
+ * connection is gone.  Returns R_TIMEOUT early when `wake_fd` (eventfd; -1:
+ * none) becomes readable, and drains it. */
 MUST_USE enum result postgres_wait(struct postgres_listener *l,
 				   int64_t deadline_ms, int wake_fd);
 void postgres_listener_free(struct postgres_listener *l);

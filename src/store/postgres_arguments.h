@@ -33,8 +33,9 @@ struct postgres_arguments {
 	char *text; /* NUL-terminated copies of the texts */
 };
 
-/* Needs postgres_arguments_fini() whatever it returns.  A bytea's bytes are not copied.
- * R_INVALID: a NUL inside a text.  R_TOO_LARGE: over libpq's 2 GiB. */
+/* Needs postgres_arguments_fini() whatever it returns.  A bytea's bytes are
+ * not copied. R_INVALID: a NUL inside a text.  R_TOO_LARGE: over libpq's 2
+ * GiB. */
 MUST_USE enum result postgres_arguments_init(
 	struct postgres_arguments *a, const struct postgres_value *values,
 	unsigned n);

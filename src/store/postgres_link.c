@@ -186,8 +186,9 @@ postgres_link_url_is_valid(const char *url)
 bool
 postgres_link_is_alive(struct postgres_link *l)
 {
-	/* A server that goes away says so and then closes: read on until there is
-	 * nothing more, or the end.  One that talks without end is no use. */
+	/* A server that goes away says so and then closes: read on until
+	 * there is nothing more, or the end.  One that talks without end is
+	 * no use. */
 	for (int i = 0; i < 16; i++) {
 		short ready;
 

@@ -67,7 +67,8 @@ earlier(int64_t a, int64_t b)
 	return (a < b ? a : b);
 }
 
-/* One line when the server is lost and one when it is back, not one per call. */
+/* One line when the server is lost and one when it is back, not one per
+ * call. */
 void
 postgres_pool_note_lost(struct postgres_pool *p, struct bytes why)
 {
@@ -127,8 +128,8 @@ give_place(struct postgres_pool *p, struct postgres_link *reusable)
 	else
 		p->n_open--;
 	lock_give(&p->lock);
-	/* Those whose connecting failed wait for an idle link, or for the last one
-	 * to go; the others for a place. */
+	/* Those whose connecting failed wait for an idle link, or for the
+	 * last one to go; the others for a place. */
 	if (reusable != NULL)
 		signal_wake_one(&p->freed);
 	else
@@ -175,7 +176,8 @@ take_place(struct postgres_pool *p, int64_t deadline_ms, enum result refused,
 	return (place);
 }
 
-/* Wait until `wait_until_ms` for a place, and until `deadline_ms` for the server. */
+/* Wait until `wait_until_ms` for a place, and until `deadline_ms` for the
+ * server. */
 static enum result
 take(struct postgres_pool *p, int64_t wait_until_ms, int64_t deadline_ms,
      struct postgres_link **out)

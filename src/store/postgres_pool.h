@@ -17,14 +17,15 @@ struct postgres_pool *postgres_pool_new(
 /* Every link must have been given back. */
 void postgres_pool_free(struct postgres_pool *p);
 
-/* An idle link, a new one, or, when the server takes no more connections, one that
- * somebody gives back.  R_TIMEOUT: all were in use until the deadline. */
+/* An idle link, a new one, or, when the server takes no more connections,
+ * one that somebody gives back.  R_TIMEOUT: all were in use until the
+ * deadline. */
 MUST_USE enum result postgres_pool_take(struct postgres_pool *p,
 					int64_t deadline_ms,
 					struct postgres_link **out);
 
-/* The same without waiting for what others use: who holds one link may not wait for
- * another.  NULL: there is none now. */
+/* The same without waiting for what others use: who holds one link may not
+ * wait for another.  NULL: there is none now. */
 struct postgres_link *postgres_pool_take_spare(struct postgres_pool *p,
 					       int64_t deadline_ms);
 

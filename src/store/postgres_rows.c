@@ -20,8 +20,8 @@ static const unsigned char digits[256] = {
 	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 };
 
-/* "\x4142" becomes "AB" where it stands, so that 20 MB need no second 20 MB.  Its
- * length follows from the text's. */
+/* "\x4142" becomes "AB" where it stands, so that 20 MB need no second 20 MB.
+ * Its length follows from the text's. */
 static bool
 decode_in_place(char *text, size_t len)
 {

@@ -15,8 +15,8 @@
 struct postgres_rows;
 struct pg_result; /* libpq's */
 
-/* Take `result` over, also on failure.  R_BAD_ANSWER: a bytea not in hexadecimal form, because
- * somebody set bytea_output. */
+/* Take `result` over, also on failure.  R_BAD_ANSWER: a bytea not in
+ * hexadecimal form, because somebody set bytea_output. */
 MUST_USE enum result postgres_rows_new(struct pg_result *result,
 				       struct postgres_rows **out);
 void postgres_rows_free(struct postgres_rows *rows);

@@ -56,8 +56,8 @@ settle(struct redis *r)
 	atomic_store(&r->healthy, breaker_state(r->breaker) == BREAKER_CLOSED);
 }
 
-/* A reply shows that the server is well.  Told before the caller gets it, whose next
- * command is then let through. */
+/* A reply shows that the server is well.  Told before the caller gets it,
+ * whose next command is then let through. */
 static void
 note_success(struct redis *r)
 {
@@ -140,8 +140,8 @@ connect_link(struct redis *r)
 
 enum next { SLEEP, GO_ON, STOP };
 
-/* Move what was sent to the link.  SLEEP: there was nothing, and from now on a sender
- * wakes the thread. */
+/* Move what was sent to the link.  SLEEP: there was nothing, and from now on
+ * a sender wakes the thread. */
 static enum next
 collect(struct redis *r)
 {
@@ -156,7 +156,8 @@ collect(struct redis *r)
 	r->sleeping = next == SLEEP;
 	lock_give(&r->lock);
 	while ((c = redis_queue_take(&queue)) != NULL) {
-		/* One report for each leave the breaker gave: the next connection's. */
+		/* One report for each leave the breaker gave: the next
+		 * connection's. */
 		if (c->probe && (r->owes_report || r->proven))
 			breaker_forget(r->breaker);
 		else if (c->probe)

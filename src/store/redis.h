@@ -41,16 +41,18 @@ void redis_free(
 	struct redis *r); /* fails what is in flight, joins the thread */
 enum breaker_state redis_state(struct redis *r);
 
-/* How many connections there have been: what came by an earlier one may have come from a server
- * that has since lost data. */
+/* How many connections there have been: what came by an earlier one may have
+ * come from a server that has since lost data. */
 uint64_t redis_connections(struct redis *r);
 
-/* Send a command; `done` is called exactly once when this returns R_OK, and never otherwise.  The arguments are copied. */
+/* Send a command; `done` is called exactly once when this returns R_OK, and
+ * never otherwise.  The arguments are copied. */
 MUST_USE enum result redis_send(struct redis *r, const struct bytes *argv,
 				unsigned argc, redis_done *done, void *arg);
 
-/* The same, waiting for the reply: for loader threads.  `take` (may be NULL) looks at the reply while it
- * lives and returns the call's result; an error reply is logged and gives R_BAD_ANSWER without asking `take`. */
+/* The same, waiting for the reply: for loader threads.  `take` (may be NULL)
+ * looks at the reply while it lives and returns the call's result; an error
+ * reply is logged and gives R_BAD_ANSWER without asking `take`. */
 typedef enum result redis_take(void *arg, const struct redis_reply *reply);
 MUST_USE enum result redis_call(struct redis *r, const struct bytes *argv,
 				unsigned argc, redis_take *take, void *arg);

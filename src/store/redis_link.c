@@ -12,7 +12,8 @@
 
 #define OUT_BYTES ((size_t)64 * 1024)
 #define IN_BYTES ((size_t)64 * 1024)
-/* hiredis moves the rest of its buffer after each reply: small bites cost less. */
+/* hiredis moves the rest of its buffer after each reply: small bites cost
+ * less. */
 #define BITE_BYTES ((size_t)16 * 1024)
 #define READS_MAX 256 /* in one go, so that a flood does not hide a deadline */
 #define MIB ((size_t)1024 * 1024)
@@ -91,7 +92,8 @@ redis_link_problem(const struct redis_link *l)
 void
 redis_link_push(struct redis_link *l, struct redis_command *c)
 {
-	/* So that due_ms + credit_ms is the deadline, whatever the credit was before. */
+	/* So that due_ms + credit_ms is the deadline, whatever the credit
+	 * was before. */
 	c->due_ms -= l->credit_ms;
 	redis_queue_put(&l->waiting, c);
 }
@@ -170,8 +172,8 @@ add_greeting(struct redis_link *l, enum greeting kind, const struct bytes *argv,
 	return (R_OK);
 }
 
-/* Ask for all that a server may refuse: a server that is loading its data, or a replica
- * without its master, answers PING with an error. */
+/* Ask for all that a server may refuse: a server that is loading its data,
+ * or a replica without its master, answers PING with an error. */
 static enum result
 greet(struct redis_link *l)
 {
@@ -209,7 +211,8 @@ take_greeting(struct redis_link *l, const struct redis_reply *reply)
 	int64_t due_ms;
 
 	if (reply->type == REDIS_ERROR) {
-		/* Some servers repeat what they did not understand: with AUTH, a secret. */
+		/* Some servers repeat what they did not understand: with
+		 * AUTH, a secret. */
 		if (kind == GREETING_AUTH) {
 			word = bytes_cut(&text, ' ');
 			text = word;
@@ -233,8 +236,8 @@ take_greeting(struct redis_link *l, const struct redis_reply *reply)
 	return (R_OK);
 }
 
-/* Fill the buffer from the commands that wait; one that is too large for it is written from
- * where it is. */
+/* Fill the buffer from the commands that wait; one that is too large for it
+ * is written from where it is. */
 static void
 fill_out(struct redis_link *l)
 {
@@ -306,7 +309,8 @@ take_reply(struct redis_link *l, const struct redis_reply *reply)
 		return (take_greeting(l, reply));
 	c = l->flying.first;
 	if (c == NULL || c == l->large) {
-		/* An error that was not asked for says why the server goes away. */
+		/* An error that was not asked for says why the server goes
+		 * away. */
 		if (reply->type == REDIS_ERROR) {
 			snprintf(l->problem, sizeof(l->problem), "%.*s",
 				 (int)(reply->text.len < 160 ? reply->text.len
@@ -366,8 +370,8 @@ read_some(struct redis_link *l)
 				return (r);
 			rest = bytes_from(rest, bite);
 		}
-		/* Most likely all there was, and poll knows better; but what TLS has
-		 * decrypted and keeps, poll does not see. */
+		/* Most likely all there was, and poll knows better; but what
+		 * TLS has decrypted and keeps, poll does not see. */
 		if (got < IN_BYTES / 4 && !l->options.url->tls)
 			return (R_OK);
 	}

@@ -81,8 +81,9 @@ void redis_link_push(struct redis_link *l, struct redis_command *c);
 /* Begin to connect. */
 MUST_USE enum result redis_link_open(struct redis_link *l);
 
-/* Connect, write, read and deliver whatever is possible now.  Anything but R_OK says why the
- * connection is now closed; its commands are still there, for redis_link_fail(). */
+/* Connect, write, read and deliver whatever is possible now.  Anything but
+ * R_OK says why the connection is now closed; its commands are still there,
+ * for redis_link_fail(). */
 MUST_USE enum result redis_link_work(struct redis_link *l);
 
 /* Close, and deliver `why` to all commands that are in it at this moment. */

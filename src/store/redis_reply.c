@@ -110,7 +110,8 @@ release_reply(struct redis_reader *r)
 	r->delivered = false;
 }
 
-/* Where the item that `task` stands for goes: into its array, or a place of its own. */
+/* Where the item that `task` stands for goes: into its array, or a place of
+ * its own. */
 static struct redis_reply *
 place(const redisReadTask *task, enum redis_type type)
 {

@@ -32,7 +32,8 @@ struct redis_reply {
 typedef void redis_done(void *arg, enum result r,
 			const struct redis_reply *reply);
 
-/* How long a command is on the wire, and the command itself into that many bytes. */
+/* How long a command is on the wire, and the command itself into that many
+ * bytes. */
 size_t redis_reply_command_size(const struct bytes *argv, unsigned argc);
 void redis_reply_write_command(char *to, const struct bytes *argv,
 			       unsigned argc);
@@ -47,8 +48,9 @@ void redis_reader_free(struct redis_reader *r);
 MUST_USE enum result redis_reader_feed(struct redis_reader *r,
 				       struct bytes more);
 
-/* The next whole reply, which lives until the next call here; `*reply` is NULL when
- * more bytes are needed.  R_BAD_ANSWER: what came is not RESP2, or is absurdly large. */
+/* The next whole reply, which lives until the next call here; `*reply` is
+ * NULL when more bytes are needed.  R_BAD_ANSWER: what came is not RESP2, or
+ * is absurdly large. */
 MUST_USE enum result redis_reader_next(struct redis_reader *r,
 				       const struct redis_reply **reply);
 

@@ -26,7 +26,8 @@ enum redis_socket_wish { REDIS_SOCKET_READ, REDIS_SOCKET_READ_AND_WRITE };
 short redis_socket_events(const struct redis_socket *s,
 			  enum redis_socket_wish wish);
 
-/* Each gives R_OK, R_BUSY (not now) or R_UNAVAILABLE (see redis_socket_problem()). */
+/* Each gives R_OK, R_BUSY (not now) or R_UNAVAILABLE (see
+ * redis_socket_problem()). */
 MUST_USE enum result redis_socket_advance(struct redis_socket *s);
 MUST_USE enum result redis_socket_read(struct redis_socket *s, char *to,
 				       size_t size, size_t *got);

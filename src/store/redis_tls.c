@@ -78,7 +78,8 @@ expect_host(SSL *session, const char *host)
 		return (1);
 	ERR_clear_error();
 	SSL_set_hostflags(session, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	/* SSL_set_tlsext_host_name(), which wants `host` writable and leaves it alone. */
+	/* SSL_set_tlsext_host_name(), which wants `host` writable and leaves
+	 * it alone. */
 	return (SSL_set1_host(session, host) == 1 &&
 		SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME,
 			 TLSEXT_NAMETYPE_host_name,

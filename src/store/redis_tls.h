@@ -20,15 +20,16 @@ MUST_USE enum result redis_tls_start(struct redis_tls *t, int fd,
 				     const char *host);
 void redis_tls_end(struct redis_tls *t);
 
-/* Each gives R_OK, R_BUSY (poll for redis_tls_events(), come again) or R_UNAVAILABLE (see
- * redis_tls_problem()). */
+/* Each gives R_OK, R_BUSY (poll for redis_tls_events(), come again) or
+ * R_UNAVAILABLE (see redis_tls_problem()). */
 MUST_USE enum result redis_tls_handshake(struct redis_tls *t);
 MUST_USE enum result redis_tls_read(struct redis_tls *t, char *to, size_t size,
 				    size_t *got);
 MUST_USE enum result redis_tls_write(struct redis_tls *t, struct bytes from,
 				     size_t *done);
 
-/* What the last call waits for, if it gave R_BUSY: POLLIN or POLLOUT; else POLLIN. */
+/* What the last call waits for, if it gave R_BUSY: POLLIN or POLLOUT; else
+ * POLLIN. */
 short redis_tls_events(const struct redis_tls *t);
 const char *redis_tls_problem(const struct redis_tls *t);
 

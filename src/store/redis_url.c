@@ -177,8 +177,8 @@ make_shown(struct redis_url *u)
 	return (u->shown == NULL ? R_NO_MEMORY : R_OK);
 }
 
-/* The '@' that ends the user information: the last one before the path, so that a
- * password which was not encoded still works. */
+/* The '@' that ends the user information: the last one before the path, so
+ * that a password which was not encoded still works. */
 static ptrdiff_t
 find_at(struct bytes rest)
 {

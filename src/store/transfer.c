@@ -205,7 +205,8 @@ set_options(struct transfer *t, const struct transfer_request *q)
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	if (q->api_key != NULL) {
-		/* As a header of our own it would go to wherever we are redirected. */
+		/* As a header of our own it would go to wherever we are
+		 * redirected. */
 		SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		SET(CURLOPT_XOAUTH2_BEARER, q->api_key);
 	}
@@ -268,8 +269,8 @@ judge_status(struct transfer *t, struct transfer_outcome *o)
 	o->retry_after_ms = retry_s > 0 ? (int64_t)retry_s * 1000 : 0;
 }
 
-/* libcurl's own words, but where they hold a number that is new each time: what is the
- * same should read the same. */
+/* libcurl's own words, but where they hold a number that is new each time:
+ * what is the same should read the same. */
 static const char *
 error_text(const struct transfer *t, CURLcode error)
 {

@@ -43,8 +43,8 @@ int64_t upstream_retry_ms(struct upstream *u);
 
 struct upstream_answer {
 	struct buf body;
-	/* What to send next time so that an unchanged body costs a 304 (RFC 9110 13.1):
-	 * "etag\nlast-modified", either part may be empty. */
+	/* What to send next time so that an unchanged body costs a 304 (RFC
+	 * 9110 13.1): "etag\nlast-modified", either part may be empty. */
 	struct buf validators;
 };
 

@@ -21,7 +21,8 @@
 /* Make a new key, NUL-terminated. */
 void api_key_make(char out[static API_KEY_LEN + 1]);
 
-/* Take a key apart: views into `text`.  False when it does not have the form of one. */
+/* Take a key apart: views into `text`.  False when it does not have the form
+ * of one. */
 bool api_key_parse(struct bytes text, struct bytes *id, struct bytes *secret);
 
 bool api_key_is_id(struct bytes text);

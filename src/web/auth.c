@@ -15,7 +15,8 @@ struct auth {
 	struct cache_source source;
 };
 
-/* Long grace: a database that is away locks nobody out, and cannot revoke either. */
+/* Long grace: a database that is away locks nobody out, and cannot revoke
+ * either. */
 static const struct policy policy = {
 	.category = "auth",
 	.ttl_ms = MINUTES(10),

@@ -23,22 +23,25 @@ struct identity {
 	enum role { ROLE_USER, ROLE_ADMIN } role;
 };
 
-/* A request's claim to be somebody: the entry to fetch, and what to hold against it. */
+/* A request's claim to be somebody: the entry to fetch, and what to hold
+ * against it. */
 struct claim {
-	char key[32];	       /* of the entry */
+	char key[32]; /* of the entry */
 	struct cache_query query;
 	unsigned char hash[32]; /* of the secret */
 };
 
-/* R_OK; R_NOT_FOUND: the request names no key; R_INVALID: it names something else than an API key. */
+/* R_OK; R_NOT_FOUND: the request names no key; R_INVALID: it names something
+ * else than an API key. */
 MUST_USE enum result auth_claim(const struct auth *a, const struct request *rq,
 				struct claim *claim);
 
-/* Does the request bring `secret` (not empty) as its bearer token?  In constant time. */
+/* Does the request bring `secret` (not empty) as its bearer token?  In
+ * constant time. */
 bool auth_brings_secret(const struct request *rq, struct bytes secret);
 
 /* Does the entry prove the claim?  R_OK, or R_FORBIDDEN. */
-MUST_USE enum result auth_verify(const struct claim *claim, const struct entry *e,
-				 struct identity *who);
+MUST_USE enum result auth_verify(const struct claim *claim,
+				 const struct entry *e, struct identity *who);
 
 #endif

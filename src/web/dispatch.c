@@ -13,8 +13,9 @@
 #include <string.h>
 
 /* How far a request has come.  It begins on the event thread's stack; when
- * something must be waited for, what is known is found out again from the kept
- * request, in the request's arena, so that nothing points to bytes that are gone. */
+ * something must be waited for, what is known is found out again from the
+ * kept request, in the request's arena, so that nothing points to bytes that
+ * are gone. */
 struct visit {
 	const struct dispatch *dispatch;
 	struct exchange *x;
@@ -104,8 +105,10 @@ answer_failed_load(struct visit *v, const struct cache_answer *a)
 {
 	static const char *const details[R_COUNT_] = {
 		[R_NOT_FOUND] = "There is no such thing.",
-		[R_TIMEOUT] = "What this answer is made from did not come in time.",
-		[R_UNAVAILABLE] = "What this answer is made from is not available now.",
+		[R_TIMEOUT] =
+			"What this answer is made from did not come in time.",
+		[R_UNAVAILABLE] =
+			"What this answer is made from is not available now.",
 		[R_BUSY] = "Too many requests are being worked on.",
 		[R_BAD_ANSWER] = "What this answer is made from came broken.",
 		[R_TOO_LARGE] = "What this answer is made from is too large.",
@@ -291,16 +294,18 @@ run(void *arg)
 	if (result == R_OK)
 		result = buf_error(&r.body);
 	if (result == R_OK) {
-		/* A Redis that cannot be told is not believed until it has been. */
+		/* A Redis that cannot be told is not believed until it has
+		 * been. */
 		if (v->served->method != METHOD_GET)
 			(void)!cache_catch_up(v->dispatch->services->cache);
 		answer_run(v, &r);
 	} else {
 		const struct problem p = {
 			.status = problem_status_of_run(result),
-			.detail = r.detail.len > 0
-					  ? r.detail.at
-					  : v->served->endpoint->details[result],
+			.detail =
+				r.detail.len > 0
+					? r.detail.at
+					: v->served->endpoint->details[result],
 			.retry_ms = result == R_UNAVAILABLE ? 1000 : 0,
 		};
 
@@ -327,7 +332,8 @@ answer_by_running(struct visit *v)
 		return;
 	}
 	if (takes_body(v->served) && !is_json(rq->content_type)) {
-		answer_status(v, 415, "Content-Type: expected application/json");
+		answer_status(v, 415,
+			      "Content-Type: expected application/json");
 		return;
 	}
 	if ((v = park(v)) == NULL)
@@ -405,18 +411,21 @@ admit(struct visit *v)
 	enum access access = v->served->endpoint->access;
 	bool cron = access == ACCESS_CRON || access == ACCESS_SCRAPE;
 
-	if (cron && auth_brings_secret(&v->x->request,
-				       bytes_of(config_string(c, SET_CRON_SECRET))))
+	if (cron &&
+	    auth_brings_secret(&v->x->request,
+			       bytes_of(config_string(c, SET_CRON_SECRET))))
 		answer_known(v);
 	else if (access == ACCESS_PUBLIC)
 		answer_known(v);
 	else if (access != ACCESS_CRON)
 		identify(v);
 	else if (!config_is_set(c, SET_CRON_SECRET))
-		answer_status(v, 403, "This is closed: CRON_SECRET is not set.");
+		answer_status(v, 403,
+			      "This is closed: CRON_SECRET is not set.");
 	else
-		answer_status(v, 401, "This needs Authorization: Bearer and "
-				      "the CRON_SECRET.");
+		answer_status(v, 401,
+			      "This needs Authorization: Bearer and "
+			      "the CRON_SECRET.");
 }
 
 void

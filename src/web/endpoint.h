@@ -113,19 +113,19 @@ struct endpoint {
 	enum access access;
 	const struct param *params;
 
-	/* "models:{gateway}:all": names of parameters, {params} for all of them,
-	 * {user} for the caller (a must when `access` is ACCESS_USER). */
+	/* "models:{gateway}:all": names of parameters, {params} for all of
+	 * them, {user} for the caller (a must when `access` is ACCESS_USER). */
 	const char *key;
 	struct policy policy; /* defaults; category names the settings */
 	load_fn *load;
 	parts_fn *parts; /* optional */
 
-	/* In the body of a PATCH at least one parameter is given; which of its absent
-	 * ones mean "as it was" its SQL says. */
+	/* In the body of a PATCH at least one parameter is given; which of
+	 * its absent ones mean "as it was" its SQL says. */
 	run_fn *run;
 
-	/* `run` has threads of its own, which no load or mutation keeps busy: for what
-	 * must answer when nothing else does. */
+	/* `run` has threads of its own, which no load or mutation keeps
+	 * busy: for what must answer when nothing else does. */
 	bool apart;
 	int status;		       /* of success; 200 unless set */
 	const char *details[R_COUNT_]; /* of failures, for the client */
@@ -133,9 +133,10 @@ struct endpoint {
 		emits; /* the events it causes (events.def), separated by spaces; the
 			    * database's triggers see to what follows from them */
 
-	/* What to load before anybody asks (GET /cron/cache-warming): SQL whose rows are
-	 * questions, the caller first, then the parameters as they are in keys; or
-	 * WARM_DEFAULTS: the one question without a caller, all parameters at their defaults. */
+	/* What to load before anybody asks (GET /cron/cache-warming): SQL
+	 * whose rows are questions, the caller first, then the parameters as
+	 * they are in keys; or WARM_DEFAULTS: the one question without a
+	 * caller, all parameters at their defaults. */
 	const char *warm;
 
 	/* For load_json, run_json and load_queries: $1 is the caller, $2... the
@@ -178,24 +179,26 @@ struct served {
 	unsigned n_params;
 };
 
-/* Check an endpoint's declaration and put it in service.  `problem` names what is wrong with it. */
+/* Check an endpoint's declaration and put it in service.  `problem` names
+ * what is wrong with it. */
 MUST_USE enum result endpoint_serve(const struct endpoint *e,
 				    const struct services *s,
 				    struct served *out, struct buf *problem);
 
-/* Put a query for `e` together: key, name in the log and arguments, into bufs that the caller
- * releases.  R_TOO_LARGE: a key over KEY_MAX_BYTES. */
+/* Put a query for `e` together: key, name in the log and arguments, into
+ * bufs that the caller releases.  R_TOO_LARGE: a key over KEY_MAX_BYTES. */
 MUST_USE enum result endpoint_query(const struct served *e,
 				    const struct values *v, struct buf *key,
 				    struct buf *log_key, struct buf *arguments);
 
-/* The values that a query's arguments were packed from; views into them.  R_INVALID:
- * they are not this endpoint's. */
+/* The values that a query's arguments were packed from; views into them.
+ * R_INVALID: they are not this endpoint's. */
 MUST_USE enum result endpoint_values(const struct served *e,
 				     struct bytes arguments,
 				     struct values *out);
 
-/* Fill in `part` for another endpoint of the same services with these values. */
+/* Fill in `part` for another endpoint of the same services with these
+ * values. */
 MUST_USE enum result endpoint_part(const struct served *e,
 				   const struct values *v,
 				   struct cache_part *part);

@@ -21,8 +21,8 @@ extern const unsigned events_count;
 /* NULL: there is no such event. */
 const struct event *event_find(struct bytes name);
 
-/* Append a scope in the log's form: {user} becomes "@" and the user's id, or, when `user` is empty, "*", with
- * which the scope then ends. */
+/* Append a scope in the log's form: {user} becomes "@" and the user's id,
+ * or, when `user` is empty, "*", with which the scope then ends. */
 void event_add_scope(const char *scope, struct bytes user, struct buf *to);
 
 #endif

@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* A record's payload when we write: with its header, 64 KiB exactly, so that
- * the place in the stream is a shift and a mask.  No padding: a multiple of 8. */
+ * the place in the stream is a shift and a mask.  No padding: a multiple of
+ * 8. */
 #define RECORD_BYTES 65536
 #define PAYLOAD_BYTES (RECORD_BYTES - FCGI_HEADER_LEN)
 

@@ -89,8 +89,8 @@ is_date(struct bytes text)
 	return (day <= days[month - 1]);
 }
 
-/* One "@" with something on both sides, and no white space: what more there is to
- * know only a mail server can tell. */
+/* One "@" with something on both sides, and no white space: what more there
+ * is to know only a mail server can tell. */
 static bool
 is_email(struct bytes text)
 {
@@ -205,7 +205,8 @@ add_lower(struct buf *to, struct bytes uuid)
 				     : uuid.at[i]);
 }
 
-/* A body is no part of a key, and its numbers may have more digits than a double. */
+/* A body is no part of a key, and its numbers may have more digits than a
+ * double. */
 static bool
 has_spellings(const struct param *p)
 {

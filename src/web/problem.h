@@ -11,9 +11,9 @@
  */
 struct problem {
 	int status;
-	const char *detail;  /* for the client; NULL: the status says it all */
-	int64_t retry_ms;    /* Retry-After; 0: none */
-	struct bytes allow;  /* of 405: the methods; empty: none */
+	const char *detail; /* for the client; NULL: the status says it all */
+	int64_t retry_ms;   /* Retry-After; 0: none */
+	struct bytes allow; /* of 405: the methods; empty: none */
 };
 
 /* The status of a failed load or mutation. */

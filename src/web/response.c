@@ -103,7 +103,8 @@ static const struct bytes tiers[] = {
 	[CACHE_ORIGIN] = { "origin", 6 },
 };
 
-/* From one time to another, as far as an integer of RFC 9651 (15 digits) goes. */
+/* From one time to another, as far as an integer of RFC 9651 (15 digits)
+ * goes. */
 #define FAR_MS DAYS(365 * 1000)
 
 static int64_t

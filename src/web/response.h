@@ -13,11 +13,12 @@ enum audience { AUDIENCE_PUBLIC, AUDIENCE_PRIVATE };
 
 #define RESPONSE_HEAD_MAX 768
 
-/* Set `out` to the answer of `rq` from `a`, whose entry's reference it takes over.
- * `head` is room for the head, which the answer refers to. */
+/* Set `out` to the answer of `rq` from `a`, whose entry's reference it takes
+ * over. `head` is room for the head, which the answer refers to. */
 void response_from_cache(const struct request *rq, const struct cache_answer *a,
 			 const struct policy *p, enum audience audience,
-			 char head[static RESPONSE_HEAD_MAX], struct answer *out);
+			 char head[static RESPONSE_HEAD_MAX],
+			 struct answer *out);
 
 /* Does an Accept-Encoding value allow gzip (RFC 9110 12.5.3)? */
 bool response_accepts_gzip(struct bytes accept_encoding);

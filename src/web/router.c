@@ -48,7 +48,8 @@ router_free(struct router *r)
 	free(r);
 }
 
-/* Does `path` have the form of `route`, whose "{name}" parts match any one part? */
+/* Does `path` have the form of `route`, whose "{name}" parts match any one
+ * part? */
 static bool
 path_matches(struct bytes route, struct bytes path)
 {
@@ -88,8 +89,8 @@ is_for(const struct served *s, const struct request *rq)
 		(when == NULL || query_has(rq->query, bytes_of(when))));
 }
 
-/* Is there a route of just this path?  Then it is meant by it: in /servers/status,
- * "status" is nobody's {id}. */
+/* Is there a route of just this path?  Then it is meant by it: in
+ * /servers/status, "status" is nobody's {id}. */
 static bool
 is_literal(const struct router *r, struct bytes path)
 {

@@ -27,7 +27,8 @@ struct server_options {
 	size_t request_max_bytes; /* larger bodies: R_TOO_LARGE; 0: none is */
 	server_handler *handler;
 	void *arg;
-	void (*started)(void); /* called once, when all threads have been started */
+	void (*started)(
+		void); /* called once, when all threads have been started */
 };
 
 MUST_USE enum result server_new(const struct server_options *options,

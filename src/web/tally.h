@@ -10,7 +10,8 @@
  * finds it counted.
  */
 
-/* A request for what the cache keeps in `category`, begun at `began_us`, ends so. */
+/* A request for what the cache keeps in `category`, begun at `began_us`,
+ * ends so. */
 void tally_fetched(const char *category, const struct cache_answer *a,
 		   int64_t began_us);
 
