@@ -492,8 +492,8 @@ static const char *const malformed[] = {
 	"{\"event\":\"no.such.event\"}",
 	"{\"pattern\":\"\"}",
 	"{\"category\":\"models\",\"soft\":\"yes\"}",
-	"{\"category\":\"models\",\"userId\":"
-	"\"0a0a0a0a-0000-4000-8000-000000000000\"}",
+	("{\"category\":\"models\",\"userId\":"
+	 "\"0a0a0a0a-0000-4000-8000-000000000000\"}"),
 	"{\"all\":true}",
 };
 
