@@ -19,9 +19,17 @@ fail(struct buf *b, enum result error)
 }
 
 void
+buf_over(struct buf *b, char *room, size_t size)
+{
+	room[0] = '\0';
+	*b = (struct buf){ .at = room, .capacity = size, .lent = true };
+}
+
+void
 buf_fini(struct buf *b)
 {
-	free(b->at);
+	if (!b->lent)
+		free(b->at);
 	*b = (struct buf){ .limit = b->limit };
 }
 
@@ -55,11 +63,14 @@ buf_reserve(struct buf *b, size_t more)
 		capacity = SMALLEST;
 	if (capacity < need)
 		capacity = need;
-	at = mem_grow(b->at, capacity);
+	at = mem_grow(b->lent ? NULL : b->at, capacity);
 	if (at == NULL) {
 		fail(b, R_NO_MEMORY);
 		return (NULL);
 	}
+	if (b->lent)
+		memcpy(at, b->at, b->len + 1);
+	b->lent = false;
 	b->at = at;
 	b->capacity = capacity;
 	return (at + b->len);
@@ -260,17 +271,30 @@ is_unreserved(char c)
 		c == '-');
 }
 
+static void
+percent_escape(struct buf *b, char c)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	unsigned char u = (unsigned char)c;
+	char escape[3] = { '%', digits[u >> 4], digits[u & 15] };
+
+	buf_add(b, (struct bytes){ escape, sizeof(escape) });
+}
+
 void
 buf_percent(struct buf *b, struct bytes text)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.at[i];
-		char escape[3] = { '%', "0123456789ABCDEF"[c >> 4],
-				   "0123456789ABCDEF"[c & 15] };
+	size_t plain;
 
-		if (is_unreserved(text.at[i]))
-			buf_char(b, text.at[i]);
-		else
-			buf_add(b, (struct bytes){ escape, sizeof(escape) });
+	while (text.len > 0) {
+		for (plain = 0; plain < text.len; plain++)
+			if (!is_unreserved(text.at[plain]))
+				break;
+		buf_add(b, (struct bytes){ text.at, plain });
+		text = bytes_from(text, plain);
+		if (text.len == 0)
+			break;
+		percent_escape(b, text.at[0]);
+		text = bytes_from(text, 1);
 	}
 }

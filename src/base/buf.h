@@ -5,6 +5,8 @@
 #include "bytes.h"
 #include "result.h"
 
+#include <stdbool.h>
+
 #include <stdarg.h>
 
 /*
@@ -21,7 +23,12 @@ struct buf {
 	size_t capacity;
 	size_t limit; /* bytes; past it R_TOO_LARGE; 0: none */
 	enum result error;
+	bool lent; /* the memory is not the buf's own */
 };
+
+/* Begin in memory of the caller's, which must outlive the buf and its fini; the
+ * heap is asked when that is used up. */
+void buf_over(struct buf *b, char *room, size_t size);
 
 void buf_fini(struct buf *b);
 void buf_clear(struct buf *b); /* keeps the memory, forgets the error */

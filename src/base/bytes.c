@@ -6,21 +6,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct bytes
-bytes_of(const char *string)
-{
-	if (string == NULL)
-		return (BYTES_NONE);
-	return ((struct bytes){ string, strlen(string) });
-}
-
-bool
-bytes_equal(struct bytes a, struct bytes b)
-{
-	return (a.len == b.len &&
-		(a.len == 0 || memcmp(a.at, b.at, a.len) == 0));
-}
-
 /* tolower() would ask the locale. */
 static unsigned char
 lower(char c)
@@ -42,53 +27,10 @@ bytes_equal_nocase(struct bytes a, struct bytes b)
 }
 
 bool
-bytes_starts(struct bytes b, struct bytes prefix)
-{
-	return (b.len >= prefix.len &&
-		bytes_equal((struct bytes){ b.at, prefix.len }, prefix));
-}
-
-bool
 bytes_ends(struct bytes b, struct bytes suffix)
 {
 	return (b.len >= suffix.len &&
 		bytes_equal(bytes_from(b, b.len - suffix.len), suffix));
-}
-
-ptrdiff_t
-bytes_find(struct bytes b, char c)
-{
-	const char *found;
-
-	if (b.len == 0)
-		return (-1);
-	found = memchr(b.at, c, b.len);
-	return (found != NULL ? found - b.at : -1);
-}
-
-struct bytes
-bytes_cut(struct bytes *rest, char separator)
-{
-	struct bytes first = *rest;
-	ptrdiff_t where = bytes_find(*rest, separator);
-
-	if (where < 0) {
-		*rest = bytes_from(*rest, rest->len);
-		return (first);
-	}
-	first.len = (size_t)where;
-	*rest = bytes_from(*rest, first.len + 1);
-	return (first);
-}
-
-struct bytes
-bytes_from(struct bytes b, size_t offset)
-{
-	if (offset == 0)
-		return (b); /* NULL + 0 is undefined */
-	if (offset > b.len)
-		offset = b.len;
-	return ((struct bytes){ b.at + offset, b.len - offset });
 }
 
 static bool

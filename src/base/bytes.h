@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * bytes: a view of bytes that somebody else owns.  Never NUL-terminated unless
@@ -26,21 +27,10 @@ struct bytes {
 /* For printf's "%.*s". */
 #define BYTES_ARG(b) ((int)(b).len), (b).at
 
-struct bytes bytes_of(const char *string); /* NULL gives BYTES_NONE */
-bool bytes_equal(struct bytes a, struct bytes b);
 bool bytes_equal_nocase(struct bytes a, struct bytes b); /* ASCII only */
-bool bytes_starts(struct bytes b, struct bytes prefix);
 bool bytes_ends(struct bytes b, struct bytes suffix);
 
-/* -1 when absent, else the offset of the first `c`. */
-ptrdiff_t bytes_find(struct bytes b, char c);
-
-/* Take what stands before the first `separator` off the front of `*rest`, and
- * the separator with it; all of it when there is none. */
-struct bytes bytes_cut(struct bytes *rest, char separator);
-
-struct bytes bytes_from(struct bytes b, size_t offset); /* drop a front */
-struct bytes bytes_trim(struct bytes b);		/* spaces and tabs */
+struct bytes bytes_trim(struct bytes b); /* spaces and tabs */
 
 /* A whole decimal number, optional minus, nothing else around it, no
  * overflow. */
@@ -60,5 +50,70 @@ size_t bytes_utf8_length(struct bytes b);
 uint64_t bytes_hash(struct bytes b);
 uint64_t bytes_hash_seeded(struct bytes b, uint64_t seed);
 void bytes_hash128(struct bytes b, unsigned char out[static 16]);
+
+/* The smallest, which every request needs by the hundred: */
+
+/* NULL gives BYTES_NONE */
+static inline struct bytes
+bytes_of(const char *string)
+{
+	if (string == NULL)
+		return (BYTES_NONE);
+	return ((struct bytes){ string, strlen(string) });
+}
+
+static inline bool
+bytes_equal(struct bytes a, struct bytes b)
+{
+	return (a.len == b.len &&
+		(a.len == 0 || memcmp(a.at, b.at, a.len) == 0));
+}
+
+static inline bool
+bytes_starts(struct bytes b, struct bytes prefix)
+{
+	return (b.len >= prefix.len &&
+		bytes_equal((struct bytes){ b.at, prefix.len }, prefix));
+}
+
+/* -1 when absent, else the offset of the first `c`. */
+static inline ptrdiff_t
+bytes_find(struct bytes b, char c)
+{
+	const char *found;
+
+	if (b.len == 0)
+		return (-1);
+	found = memchr(b.at, c, b.len);
+	return (found != NULL ? found - b.at : -1);
+}
+
+/* Drop a front. */
+static inline struct bytes
+bytes_from(struct bytes b, size_t offset)
+{
+	if (offset == 0)
+		return (b); /* NULL + 0 is undefined */
+	if (offset > b.len)
+		offset = b.len;
+	return ((struct bytes){ b.at + offset, b.len - offset });
+}
+
+/* Take what stands before the first `separator` off the front of `*rest`, and
+ * the separator with it; all of it when there is none. */
+static inline struct bytes
+bytes_cut(struct bytes *rest, char separator)
+{
+	struct bytes first = *rest;
+	ptrdiff_t where = bytes_find(*rest, separator);
+
+	if (where < 0) {
+		*rest = bytes_from(*rest, rest->len);
+		return (first);
+	}
+	first.len = (size_t)where;
+	*rest = bytes_from(*rest, first.len + 1);
+	return (first);
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include "flights.h"
 #include "postgres_tier.h"
 #include "scope.h"
+#include "user_hash.h"
 #include "shared.h"
 
 #include <assert.h>
@@ -26,6 +27,7 @@ struct cache {
 	struct tiers tiers;
 	struct flights *flights;
 	struct buf secret;
+	uint64_t secret_name;
 	int64_t postgres_bytes;
 	int64_t keep_log_ms;
 	void (*gauges)(void *arg, struct buf *to);
@@ -152,6 +154,7 @@ cache_new(const struct cache_options *o, struct cache **out)
 	c->gauges = o->gauges;
 	c->gauges_arg = o->gauges_arg;
 	buf_add(&c->secret, o->user_secret);
+	c->secret_name = user_hash_owner();
 	t->memory = memory_new(o->memory_bytes);
 	t->loaders = pool_new(&loaders);
 	t->timers = timers_new();
@@ -406,7 +409,7 @@ cache_tiers(const struct cache *c)
 void
 cache_user_hash(const struct cache *c, struct bytes user, char out[static 17])
 {
-	scope_user_hash(buf_bytes(&c->secret), user, out);
+	user_hash(c->secret_name, buf_bytes(&c->secret), user, out);
 }
 
 void

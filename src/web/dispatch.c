@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROOM_BYTES 160 /* for a usual key */
+
 /* How far a request has come.  It begins on the event thread's stack; when
  * something must be waited for, what is known is found out again from the
  * kept request, in the request's arena, so that nothing points to bytes that
@@ -27,6 +29,7 @@ struct visit {
 	struct claim claim;
 	struct values values;
 	struct buf key, log_key, arguments;
+	char rooms[3][ROOM_BYTES]; /* where those begin */
 };
 
 static void answer_known(struct visit *v);
@@ -122,6 +125,17 @@ answer_failed_load(struct visit *v, const struct cache_answer *a)
 	answer_problem(v, &p);
 }
 
+/* Empty it, and let it begin in this visit's own memory; it may have been copied
+ * from another's. */
+static void
+renew(struct buf *b, char room[static ROOM_BYTES])
+{
+	if (b->lent || b->at == NULL)
+		buf_over(b, room, ROOM_BYTES);
+	else
+		buf_clear(b);
+}
+
 /* Values and key, from the request and who is asking.  False: answered. */
 static bool
 prepare(struct visit *v)
@@ -135,9 +149,9 @@ prepare(struct visit *v)
 				   : (struct bytes){ NULL, 0 };
 	r = params_from_url(s, rq, &rq->arena, &v->values, &problem);
 	if (r == R_OK && s->endpoint->load != NULL) {
-		buf_clear(&v->key);
-		buf_clear(&v->log_key);
-		buf_clear(&v->arguments);
+		renew(&v->key, v->rooms[0]);
+		renew(&v->log_key, v->rooms[1]);
+		renew(&v->arguments, v->rooms[2]);
 		r = endpoint_query(s, &v->values, &v->key, &v->log_key,
 				   &v->arguments);
 		if (r == R_TOO_LARGE) {

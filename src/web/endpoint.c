@@ -257,8 +257,10 @@ endpoint_serve(const struct endpoint *e, const struct services *s,
 	const struct param *p;
 
 	*out = (struct served){ .endpoint = e, .services = s, .path = route };
+	out->fixed = bytes_cut(&route, '{');
+	out->by_user = e->key != NULL && has_name(bytes_of(e->key), "user");
 	if (parse_method(method, &out->method))
-		wrong = flaw(e, out->method, route);
+		wrong = flaw(e, out->method, out->path);
 	for (p = e->params; p != NULL && p->name != NULL; p++)
 		out->n_params++;
 	if (out->n_params >= VALUES_MAX)
@@ -339,10 +341,13 @@ endpoint_query(const struct served *e, const struct values *v, struct buf *key,
 	struct values keyed = *v;
 
 	/* What is not in the key is none of the loader's business. */
-	if (!has_name(bytes_of(e->endpoint->key), "user"))
+	if (!e->by_user)
 		keyed.of[0] = (struct bytes){ NULL, 0 };
 	fill_template(e, v, USER_HASHED, key);
-	fill_template(e, v, USER_IN_LOG, log_key);
+	if (e->by_user)
+		fill_template(e, v, USER_IN_LOG, log_key);
+	else
+		buf_add(log_key, buf_bytes(key));
 	pack(&keyed, arguments);
 	if (buf_error(key) != R_OK)
 		return (buf_error(key));

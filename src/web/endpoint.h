@@ -174,6 +174,8 @@ struct served {
 	const struct services *services;
 	enum method method;
 	struct bytes path;	    /* the route's, with its {names} */
+	struct bytes fixed;	    /* what stands before the first of them */
+	bool by_user;		    /* {user} is in its key */
 	struct policy policy;	    /* as configured */
 	struct cache_source source; /* context: this struct */
 	unsigned n_params;

@@ -55,8 +55,6 @@ path_matches(struct bytes route, struct bytes path)
 {
 	struct bytes want, have;
 
-	if (bytes_find(route, '{') < 0)
-		return (bytes_equal(route, path));
 	if (bytes_ends(path, BYTES("/")))
 		return (false); /* an empty last part */
 	while (route.len > 0 && path.len > 0) {
@@ -85,8 +83,11 @@ is_for(const struct served *s, const struct request *rq)
 {
 	const char *when = s->endpoint->when;
 
-	return (path_matches(s->path, rq->path) &&
-		(when == NULL || query_has(rq->query, bytes_of(when))));
+	if (!bytes_starts(rq->path, s->fixed) ||
+	    !(s->fixed.len == s->path.len ? rq->path.len == s->path.len
+					  : path_matches(s->path, rq->path)))
+		return (false);
+	return (when == NULL || query_has(rq->query, bytes_of(when)));
 }
 
 /* Is there a route of just this path?  Then it is meant by it: in
