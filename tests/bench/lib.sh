@@ -70,6 +70,14 @@ compile() {
 		fail "$name.c does not compile" "$state/log/$name.log"
 }
 
+# The memory tier by itself.
+compile_keys() {
+	cc -std=c11 -D_GNU_SOURCE -O2 -I "$top/src" -o "$state/bin/keys" \
+		"$top/tests/bench/keys.c" "${BENCH_BUILD:-$state/build}/libwarmfront.a" \
+		-lxxhash -lcrypto -lz -pthread >"$state/log/keys.log" 2>&1 ||
+		fail "keys.c does not compile" "$state/log/keys.log"
+}
+
 # upstream NAME ARGUMENTS...: its address is to be had from origin_of NAME.
 start_origin() {
 	local name=$1
