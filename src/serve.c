@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "serve.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/library.h"
 #include "base/log.h"
@@ -434,6 +435,7 @@ serve(const struct config *c, int argc, char **argv)
 		return (status);
 	raise_descriptor_limit();
 	library_postpone();
+	mem_return_large();
 	r = config_require(c, SET_DATABASE_URL, &w.problem);
 	if (r == R_OK)
 		r = config_require(c, SET_CACHE_KEY_SECRET, &w.problem);

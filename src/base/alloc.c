@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "alloc.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LARGE_BYTES (512 * 1024)
 
 static atomic_uint countdown; /* 0: off */
 
@@ -16,6 +19,15 @@ must_fail(void)
 		if (atomic_compare_exchange_weak(&countdown, &left, left - 1))
 			return (left == 1);
 	return (false);
+}
+
+void
+mem_return_large(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	/* Otherwise the first that is freed raises the limit for all. */
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
 }
 
 void

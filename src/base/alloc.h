@@ -13,6 +13,10 @@ void *mem_grow(void *old, size_t size); /* realloc; new part not zeroed */
 char *mem_string(struct bytes text);	/* a NUL-terminated copy */
 char *mem_strdup(const char *text);	/* NULL gives NULL */
 
+/* Large blocks go back to the system as soon as they are freed, however many there
+ * have been: what a large answer is made in shall not stay ours. */
+void mem_return_large(void);
+
 /* For tests: the n-th allocation from now fails (1: the next); 0: none. */
 void mem_fail_after(unsigned n);
 
