@@ -85,7 +85,7 @@ redis_tier_free(struct redis_tier *t)
 bool
 redis_tier_is_usable(struct redis_tier *t)
 {
-	return (t != NULL && redis_state(t->redis) != BREAKER_OPEN);
+	return (t != NULL && redis_state(t->redis) == BREAKER_CLOSED);
 }
 
 void

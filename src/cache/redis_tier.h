@@ -45,7 +45,8 @@ struct redis_tier_options {
 struct redis_tier *redis_tier_new(const struct redis_tier_options *options);
 void redis_tier_free(struct redis_tier *t);
 
-/* May it be asked at all: connected, or worth a try? */
+/* May it be asked at all?  Whether it is back is found out without any request's
+ * waiting for it; see redis.h. */
 bool redis_tier_is_usable(struct redis_tier *t);
 
 /* What our own follower knows: the position it has reached, when it began to

@@ -168,21 +168,51 @@ collect(struct redis *r)
 }
 
 static void
+ignore_pong(void *arg, enum result r, const struct redis_reply *reply)
+{
+	(void)arg;
+	(void)r;
+	(void)reply;
+}
+
+/* While the breaker is open nobody sends, so nobody would ever find out that the
+ * server is back. */
+static void
+probe_when_due(struct redis *r)
+{
+	const struct bytes ping = BYTES("PING");
+
+	if (!atomic_load(&r->healthy) &&
+	    breaker_state(r->breaker) == BREAKER_OPEN &&
+	    breaker_retry_ms(r->breaker) == 0)
+		(void)!redis_send(r, &ping, 1, ignore_pong, NULL);
+}
+
+static int
+sleep_ms(struct redis *r)
+{
+	int64_t deadline_ms = redis_link_deadline_ms(r->link), retry_ms;
+	int left_ms = deadline_ms == INT64_MAX ? -1
+					       : clock_left_ms(deadline_ms);
+
+	if (breaker_state(r->breaker) != BREAKER_OPEN)
+		return (left_ms);
+	retry_ms = breaker_retry_ms(r->breaker);
+	return (left_ms < 0 || retry_ms < left_ms ? (int)retry_ms : left_ms);
+}
+
+static void
 wait_for_events(struct redis *r, enum next next)
 {
 	struct pollfd fds[2] = {
 		{ .fd = r->wake_fd, .events = POLLIN },
 		{ .fd = redis_link_fd(r->link) },
 	};
-	int64_t deadline_ms = redis_link_deadline_ms(r->link);
-	int timeout = 0;
+	int timeout = next == SLEEP ? sleep_ms(r) : 0;
 	eventfd_t count;
 
 	if (fds[1].fd >= 0)
 		fds[1].events = redis_link_events(r->link);
-	if (next == SLEEP)
-		timeout = deadline_ms == INT64_MAX ? -1
-						   : clock_left_ms(deadline_ms);
 	if (poll(fds, 2, timeout) > 0 && fds[0].revents != 0)
 		(void)eventfd_read(r->wake_fd, &count);
 }
@@ -194,6 +224,7 @@ run(void *arg)
 	enum next next;
 
 	while ((next = collect(r)) != STOP) {
+		probe_when_due(r);
 		if (redis_link_state(r->link) == REDIS_LINK_DOWN &&
 		    redis_link_has_commands(r->link))
 			connect_link(r);

@@ -18,7 +18,7 @@
  *		Where a connection must be made first, it may take connect_timeout_ms more; and each MiB that moves
  *		while a command waits adds 25 ms, so a large value on a slow line is not taken for a dead server.
  * Faults	Refused, cut, garbage, wrong password, still loading: R_UNAVAILABLE; an error reply is a reply.  A breaker
- *		refuses at once while the server is down; it reconnects by itself, when next asked.
+ *		refuses at once while the server is down, and the I/O thread tries by itself whether it is back.
  * Protocol	hiredis parses replies (redis_reply.h); the transport is ours (redis_link.h).
  */
 struct redis;
