@@ -7,10 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A lease's value is its holder's token, or "!" and how the load failed. */
+#define LEASE_MOST_MS 60000 /* over any lease's and any failure's life */
+
+/* A lease's value is its holder's token, or "!" and how the load failed.  What has
+ * no end, or none in sight, is no lease, whoever wrote it. */
 static const char take_script[] =
-	"local held = redis.call('GET', KEYS[1]) "
-	"if held then return {held, redis.call('PTTL', KEYS[1])} end "
+	"local held, left = redis.pcall('GET', KEYS[1]), redis.call('PTTL', KEYS[1]) "
+	"if type(held) == 'string' and left >= 0 and left <= tonumber(ARGV[3]) then "
+	"  return {held, left} "
+	"end "
 	"redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) "
 	"return {'', 0}";
 static const char keep_script[] =
@@ -59,12 +64,14 @@ redis_lease_take(struct redis_tier *t, struct bytes key, const char *holder,
 		 int64_t for_ms, struct lease_state *state)
 {
 	struct redis_command c = { .prefix = redis_tier_prefix(t) };
-	char life[24];
+	char life[24], most[24];
 
 	snprintf(life, sizeof(life), "%lld", (long long)for_ms);
+	snprintf(most, sizeof(most), "%d", LEASE_MOST_MS);
 	add_script(&c, take_script, key);
 	redis_command_text(&c, bytes_of(holder));
 	redis_command_text(&c, bytes_of(life));
+	redis_command_text(&c, bytes_of(most));
 	return (redis_command_call(&c, redis_tier_redis(t), take_lease, state));
 }
 
