@@ -97,6 +97,19 @@ adjust(struct entry *e, struct postgres_rows *rows)
 		e->fence = head;
 }
 
+/* Note that an entry is in use.  Not in the statement that reads it, which works on
+ * a database that takes no writes, too. */
+static void
+touch(struct postgres *pg, struct bytes key)
+{
+	const struct postgres_value value = text_value(key);
+
+	(void)!postgres_run(pg, step_deadline(),
+			    "UPDATE cache_entries SET used_at = now() "
+			    "WHERE cache_key = $1",
+			    &value, 1);
+}
+
 enum result
 postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		  struct entry **out)
@@ -108,11 +121,10 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		"9223372036854775807)) FILTER (WHERE NOT soft), 0) AS hard, "
 		"coalesce(max(coalesce(position, 9223372036854775807)) "
 		"FILTER (WHERE soft), 0) AS soft "
-		"FROM cache_invalidations WHERE scope = ANY ($2::text[])), "
-		"used AS (UPDATE cache_entries SET used_at = now() "
-		"WHERE cache_key = $1 AND used_at < now() - interval '1 minute') "
+		"FROM cache_invalidations WHERE scope = ANY ($2::text[])) "
 		"SELECT e.wire, e.fence < n.soft OR e.fresh_until <= now(), "
-		"e.expires_at <= now(), l.head "
+		"e.expires_at <= now(), l.head, "
+		"e.used_at < now() - interval '1 minute' "
 		"FROM cache_entries e, newer n, cache_log l "
 		"WHERE e.cache_key = $1 AND e.fence >= n.hard";
 	struct postgres_value values[2];
@@ -134,6 +146,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 	r = entry_decode(postgres_get(rows, 0, 0), key, out);
 	if (r == R_OK)
 		adjust(*out, rows);
+	if (r == R_OK && bytes_equal(postgres_get(rows, 0, 4), BYTES("t")))
+		touch(pg, key);
 out:
 	postgres_rows_free(rows);
 	buf_fini(&scopes);
