@@ -145,7 +145,9 @@ static void
 do_tasks(void *arg)
 {
 	struct warming *w = arg;
-	const struct pool_options options = { "warming", w->n, w->n };
+	const struct pool_options options = { .name = "warming",
+					      .threads = w->n,
+					      .queue_limit = w->n };
 	struct pool *pool = pool_new(&options);
 	unsigned i;
 

@@ -226,8 +226,9 @@ stop_cache(struct worker *w)
 static enum result
 start_apart(struct worker *w)
 {
-	const struct pool_options options = { "apart", APART_THREADS,
-					      APART_QUEUE };
+	const struct pool_options options = { .name = "apart",
+					      .threads = APART_THREADS,
+					      .queue_limit = APART_QUEUE };
 
 	w->services.health = health_new(w->cache);
 	w->services.apart = pool_new(&options);

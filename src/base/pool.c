@@ -18,6 +18,7 @@
 struct job {
 	pool_job *run;
 	void *arg;
+	int64_t since_ms;
 };
 
 struct pool {
@@ -25,6 +26,7 @@ struct pool {
 	struct signal work;
 	char name[16];
 	unsigned queue_limit, threads;
+	int64_t patience_ms;
 	/* Under the lock: */
 	bool stopping;
 	unsigned started, running;
@@ -53,6 +55,7 @@ pool_new(const struct pool_options *options)
 	}
 	p->queue_limit = options->queue_limit;
 	p->threads = options->threads;
+	p->patience_ms = options->patience_ms;
 	(void)snprintf(p->name, sizeof(p->name), "%.15s", options->name);
 	lock_init(&p->lock, LOCK_POOL);
 	signal_init(&p->work);
@@ -95,19 +98,29 @@ start_thread(struct pool *p)
 		p->started++;
 }
 
+/* With the lock. */
+static bool
+is_full(const struct pool *p, int64_t now_ms)
+{
+	return (p->running + p->queued >= (size_t)p->started + p->queue_limit ||
+		(p->patience_ms > 0 && p->queued > 0 &&
+		 now_ms - p->jobs[p->first].since_ms > p->patience_ms));
+}
+
 enum result
 pool_submit(struct pool *p, pool_job *job, void *arg)
 {
+	int64_t now_ms = clock_monotonic_ms();
 	enum result r = R_BUSY;
 
 	lock_take(&p->lock);
 	if (p->stopping)
 		goto out;
 	start_thread(p);
-	if (p->started == 0 ||
-	    p->running + p->queued >= (size_t)p->started + p->queue_limit)
+	if (p->started == 0 || is_full(p, now_ms))
 		goto out;
-	p->jobs[(p->first + p->queued) % p->size] = (struct job){ job, arg };
+	p->jobs[(p->first + p->queued) % p->size] =
+		(struct job){ job, arg, now_ms };
 	p->queued++;
 	signal_wake_one(&p->work);
 	r = R_OK;
@@ -117,7 +130,7 @@ out:
 }
 
 void
-pool_free(struct pool *p)
+pool_stop(struct pool *p)
 {
 	if (p == NULL)
 		return;
@@ -128,6 +141,15 @@ pool_free(struct pool *p)
 	/* No thread starts any more, so `started` stays. */
 	for (unsigned i = 0; i < p->started; i++)
 		(void)pthread_join(p->ids[i], NULL);
+	p->started = 0;
+}
+
+void
+pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	pool_stop(p);
 	signal_fini(&p->work);
 	lock_fini(&p->lock);
 	free(p->jobs);

@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MOST 4096 /* loads under way, and mutations: more are refused */
-#define TRUST_MS 1000  /* without near caches: see redis_tier.h */
+#define JOBS_MOST 4096	 /* loads under way, and mutations: more are refused */
+#define TRUST_MS 1000	 /* without near caches: see redis_tier.h */
+#define PATIENCE_MS 2000 /* for a thread; then more work is refused */
 #define CLEAN_EVERY_MS 60000
 #define KEEP_LOG_MS 7200000 /* at least: what Redis and memory may still hold */
 
@@ -129,7 +130,9 @@ cache_new(const struct cache_options *o, struct cache **out)
 	};
 	struct pool_options loaders = { .name = "loader",
 					.threads = o->loader_threads,
-					.queue_limit = 2 * JOBS_MOST };
+					.queue_limit = 2 * JOBS_MOST,
+					.patience_ms = PATIENCE_MS };
+	struct pool_options finders = loaders;
 	struct invalidation_options log = {
 		.pg = o->pg,
 		.listen = o->listen,
@@ -157,13 +160,15 @@ cache_new(const struct cache_options *o, struct cache **out)
 	c->secret_name = user_hash_owner();
 	t->memory = memory_new(o->memory_bytes);
 	t->loaders = pool_new(&loaders);
+	finders.name = "finder";
+	t->finders = pool_new(&finders);
 	t->timers = timers_new();
 	if (o->redis != NULL)
 		t->redis = redis_tier_new(&redis);
 	t->leases = leases_new(t->redis, o->pg);
 	if (buf_error(&c->secret) != R_OK || t->memory == NULL ||
-	    t->loaders == NULL || t->timers == NULL || t->leases == NULL ||
-	    (o->redis != NULL && t->redis == NULL))
+	    t->loaders == NULL || t->finders == NULL || t->timers == NULL ||
+	    t->leases == NULL || (o->redis != NULL && t->redis == NULL))
 		goto fail;
 	log.redis = t->redis;
 	log.memory = t->memory;
@@ -201,6 +206,8 @@ cache_free(struct cache *c)
 	t = &c->tiers;
 	atomic_store(&c->stopping, true);
 	timers_free(t->timers);
+	pool_stop(t->loaders); /* each may still turn to the other */
+	pool_free(t->finders);
 	pool_free(t->loaders);
 	invalidation_free(t->invalidation);
 	flights_free(c->flights);

@@ -233,13 +233,29 @@ flight_land(struct flight *f, enum result failure, int64_t retry_ms)
 	flight_unref(f);
 }
 
-void
-flight_to_loader(struct flight *f, pool_job *job)
+static void
+go_on(struct flight *f, struct pool *on, pool_job *step)
 {
-	enum result r = pool_submit(f->home->tiers.loaders, job, f);
+	enum result r = pool_submit(on, step, f);
 
-	if (r != R_OK)
-		flight_land(f, r, 1000);
+	if (r == R_OK)
+		return;
+	lease_drop(f->home->tiers.leases, &f->lease);
+	parts_free(f->parts);
+	f->parts = NULL;
+	flight_land(f, r, BUSY_MS);
+}
+
+void
+flight_to_finder(struct flight *f, pool_job *step)
+{
+	go_on(f, f->home->tiers.finders, step);
+}
+
+void
+flight_to_loader(struct flight *f, pool_job *step)
+{
+	go_on(f, f->home->tiers.loaders, step);
 }
 
 static void
@@ -340,7 +356,7 @@ flight_join(struct flights *fs, const struct cache_query *q, cache_done *done,
 {
 	struct cache_answer a = { .status = CACHE_MISS,
 				  .tier = CACHE_ORIGIN,
-				  .retry_ms = 1000 };
+				  .retry_ms = BUSY_MS };
 	struct flight *f, *started = NULL, *failed = NULL;
 
 	lock_take(&fs->lock);
@@ -393,7 +409,7 @@ flight_bypass(struct flights *fs, const struct cache_query *q, cache_done *done,
 	struct cache_answer a = { .result = R_BUSY,
 				  .status = CACHE_BYPASS,
 				  .tier = CACHE_ORIGIN,
-				  .retry_ms = 1000 };
+				  .retry_ms = BUSY_MS };
 	struct flight *f = NULL;
 
 	lock_take(&fs->lock);

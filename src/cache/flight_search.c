@@ -8,7 +8,8 @@
 
 #define POLL_MORE_MS 15 /* a loser looks for the winner's entry after this, */
 #define POLL_MOST_MS 60 /* then after longer and longer */
-#define TELL_MS 1000	/* for Redis to hear of the log */
+#define TAKE_EACH 32 /* looks, whatever they saw: it may be no lease at all */
+#define TELL_MS 1000 /* for Redis to hear of the log */
 
 static void take_lease(void *arg);
 
@@ -84,7 +85,7 @@ looked_up(void *arg, enum result r, struct entry *e)
 	}
 	if (r != R_OK)
 		count_lookup(f, CACHE_REDIS, r);
-	flight_to_loader(f, take_lease);
+	flight_to_finder(f, take_lease);
 }
 
 void
@@ -108,7 +109,7 @@ flight_search(struct flight *f)
 		flight_land(f, R_OK, 0);
 	else if (!redis_tier_is_usable(t->redis) ||
 		 redis_tier_get(t->redis, f->query.key, looked_up, f) != R_OK)
-		flight_to_loader(f, take_lease);
+		flight_to_finder(f, take_lease);
 }
 
 /*
@@ -139,7 +140,7 @@ lease_seen(void *arg, enum result r)
 	else if (r == R_NOT_FOUND)
 		flight_search(f);
 	else
-		flight_to_loader(f, take_lease);
+		flight_to_finder(f, take_lease);
 }
 
 static void
@@ -150,9 +151,10 @@ poll_lease(void *arg)
 
 	if (atomic_load(&f->home->stopping))
 		flight_land(f, R_UNAVAILABLE, 0);
-	else if (!f->lease_in_redis || redis_lease_peek(t->redis, f->query.key,
-							lease_seen, f) != R_OK)
-		flight_to_loader(f, take_lease);
+	else if (!f->lease_in_redis || ++f->polls % TAKE_EACH == 0 ||
+		 redis_lease_peek(t->redis, f->query.key, lease_seen, f) !=
+			 R_OK)
+		flight_to_finder(f, take_lease);
 }
 
 /* What PostgreSQL had goes to Redis, which refuses it if it is outdated. */
@@ -232,5 +234,5 @@ take_lease(void *arg)
 		flight_land(f, R_OK, 0);
 		return;
 	}
-	flight_load(f);
+	flight_to_loader(f, flight_load);
 }

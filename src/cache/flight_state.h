@@ -18,6 +18,7 @@
  */
 #define RETRY_MS 2000 /* after a failed load, when its loader says nothing */
 #define RETRY_MOST_MS 30000
+#define BUSY_MS 1000 /* when there was no thread for it */
 
 struct flights {
 	struct tiers tiers;
@@ -53,6 +54,7 @@ struct flight {
 	int64_t since; /* the position followed when the step began */
 	int64_t began_ms;
 	int64_t poll_ms;
+	unsigned polls;
 	char room[];
 };
 
@@ -64,7 +66,9 @@ void flight_search(struct flight *f);
  * one. */
 void flight_load(void *flight);
 
-/* Go on with `step` on a loader thread; without one to be had, land. */
+/* Go on with `step` on a thread for short steps, or on one for long ones; without
+ * one to be had, land. */
+void flight_to_finder(struct flight *f, pool_job *step);
 void flight_to_loader(struct flight *f, pool_job *step);
 
 /* A new step begins: who waits now joined before it. */

@@ -16,7 +16,8 @@
  * flight, which looks in the lower tiers, and, if need be, runs the one load.
  *
  *	start	memory once more, then Redis (without waiting)
- *	work	on a loader thread: the lease, then PostgreSQL, then the load
+ *	find	on a finder thread: the lease, then PostgreSQL; each step is short
+ *	load	on a loader thread, of which slow origins may hold all
  *	store	Redis, PostgreSQL, memory; then give the lease back and answer
  *
  * Who loses the lease polls it and starts again when it is free; no thread waits.
@@ -34,7 +35,7 @@ struct tiers {
 	struct postgres *pg;
 	struct invalidation *invalidation;
 	struct leases *leases;
-	struct pool *loaders;
+	struct pool *finders, *loaders;
 	struct timers *timers;
 	struct metrics *metrics;
 	bool near_cache;

@@ -212,3 +212,12 @@ lease_fail(struct leases *l, struct lease *lease, enum result failure,
 		log_debug("lease of %.*s: no note of the failure left",
 			  BYTES_ARG(lease->key));
 }
+
+void
+lease_drop(struct leases *l, struct lease *lease)
+{
+	if (lease->home == LEASE_NOWHERE)
+		return;
+	let_go(l, lease);
+	lease->home = LEASE_NOWHERE;
+}

@@ -43,4 +43,7 @@ void lease_give(struct leases *l, struct lease *lease);
 void lease_fail(struct leases *l, struct lease *lease, enum result failure,
 		int64_t for_ms);
 
+/* Renew it no more: it runs out by itself.  Any thread, does not wait. */
+void lease_drop(struct leases *l, struct lease *lease);
+
 #endif

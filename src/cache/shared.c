@@ -116,7 +116,7 @@ shared_look(const struct tiers *t, struct flights *flights,
 	if (redis_tier_is_usable(t->redis)) {
 		if (redis_tier_get(t->redis, q->key, redis_answered, l) == R_OK)
 			return (true);
-	} else if (pool_submit(t->loaders, ask_postgres, l) == R_OK) {
+	} else if (pool_submit(t->finders, ask_postgres, l) == R_OK) {
 		return (true);
 	}
 	free(l);

@@ -270,7 +270,9 @@ END_TEST
 
 START_TEST(lack_of_memory_makes_no_pool_and_no_timers)
 {
-	struct pool_options options = { "x", 1, 1 };
+	struct pool_options options = { .name = "x",
+					.threads = 1,
+					.queue_limit = 1 };
 
 	for (unsigned n = 1; n <= 3; n++) {
 		mem_fail_after(n);
