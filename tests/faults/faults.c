@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "faults.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What no client may see: places, programs, statements. */
+static const char *const inside[] = {
+	"127.0.0.1", "/tmp/",	 "unix:", "redis",   "postgres",   "SELECT",
+	"INSERT",    "SQLSTATE", "libpq", "hiredis", "curl",	   "errno",
+	"cache_",    "@lease",	 "src/",  ".c:",     "permission",
+};
+
+void
+faults_assert_discreet(const struct http_response *r)
+{
+	if (r->status == 200 || r->status == 0)
+		return;
+	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
+		ck_assert_msg(strstr(r->body, inside[i]) == NULL,
+			      "shows \"%s\": %s", inside[i], stack_describe(r));
+}
+
+struct http_response *
+faults_get(const char *path, const char *login)
+{
+	struct http_response *r = stack_get(path, login, NULL);
+
+	ck_assert_msg(r->status != 0, "%s", stack_describe(r));
+	faults_assert_discreet(r);
+	return (r);
+}
+
+struct http_response *
+faults_ok(const char *path, const char *login, double limit_ms)
+{
+	struct http_response *r = faults_get(path, login);
+
+	assert_status(r, 200);
+	ck_assert_msg(r->ms < harness_limit_ms(limit_ms), "%.0f ms: %s", r->ms,
+		      stack_describe(r));
+	return (r);
+}
+
+void
+faults_assert_refusal(const struct http_response *r)
+{
+	ck_assert_msg(r->status == 502 || r->status == 503 || r->status == 504,
+		      "%s", stack_describe(r));
+	ck_assert_str_eq(http_header(r, "Content-Type"),
+			 "application/problem+json");
+	ck_assert_msg(http_header(r, "Retry-After") != NULL, "%s",
+		      stack_describe(r));
+	ck_assert_int_ge(atoi(http_header(r, "Retry-After")), 1);
+	faults_assert_discreet(r);
+}
+
+int
+faults_add_model(const char *login, const char *name)
+{
+	const struct http_response *r = stack_request(
+		"POST", "/api/models",
+		scratch_printf("{\"model_id\":\"acme/%s\",\"name\":\"%s\"}",
+			       name, name),
+		login, "Content-Type: application/json", NULL);
+
+	faults_assert_discreet(r);
+	return (r->status);
+}
+
+size_t
+faults_count_models(const char *login)
+{
+	const struct http_response *r = faults_get(MINE, login);
+
+	assert_status(r, 200);
+	return (tree_count(tree_parse(r->body, r->body_len), "data"));
+}
+
+bool
+faults_is_stored(const char *key)
+{
+	return (strcmp(harness_sql(stack.owner_url,
+				   "SELECT count(*) > 0 FROM cache_entries "
+				   "WHERE cache_key LIKE '%s%%'",
+				   key),
+		       "t") == 0);
+}
+
+struct harness_redis *
+faults_own_redis(struct harness_proxy **through)
+{
+	struct harness_redis *r = harness_redis_new(NULL);
+
+	harness_env_set(stack.env, "REDIS_URL", "%s", r->url);
+	if (through != NULL) {
+		*through = harness_proxy_new(r->socket);
+		harness_env_set(stack.env, "REDIS_URL", "redis://127.0.0.1:%u",
+				harness_proxy_port(*through));
+	}
+	return (r);
+}
+
+struct harness_postgres *
+faults_own_postgres(const char *const *settings, struct harness_proxy **through)
+{
+	struct harness_postgres *pg = harness_postgres_new(settings);
+	struct harness_env *env = harness_env_copy(stack.env);
+
+	stack.owner_url = harness_postgres_database(pg, "faults", NULL);
+	stack.worker_url = harness_postgres_url(pg, "warmfront", "faults");
+	harness_env_set(env, "DATABASE_URL", "%s", stack.owner_url);
+	harness_migrate(env);
+	harness_sql(pg->url,
+		    "CREATE ROLE warmfront LOGIN IN ROLE warmfront_worker");
+	harness_env_set(stack.env, "DATABASE_URL", "%s", stack.worker_url);
+	if (through != NULL) {
+		*through = harness_proxy_new(scratch_printf("%s/.s.PGSQL.%u",
+							    pg->directory,
+							    pg->port));
+		harness_env_set(stack.env, "DATABASE_URL",
+				"postgresql://warmfront@127.0.0.1:%u/faults",
+				harness_proxy_port(*through));
+	}
+	return (pg);
+}
+
+void
+faults_signal_postgres(struct harness_postgres *pg, int number)
+{
+	pid_t children[64];
+	unsigned n = process_children(process_pid(pg->process), children, 64);
+
+	process_signal(pg->process, number);
+	while (n > 0)
+		kill(children[--n], number);
+}
+
+void
+faults_use_upstream(const char *url)
+{
+	harness_env_set(stack.env, "MODELS_GATEWAYS", "alpha=%s/alpha/models",
+			url);
+}
+
+void
+faults_age_fast(void)
+{
+	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1000");
+	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
+	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "60000");
+}
+
+TCase *
+faults_case(Suite *s, const char *name)
+{
+	TCase *t = tcase_create(name);
+
+	tcase_set_timeout(t, 60);
+	tcase_add_unchecked_fixture(t, stack_start, stack_stop);
+	tcase_add_checked_fixture(t, stack_begin, stack_end);
+	suite_add_tcase(s, t);
+	return (t);
+}

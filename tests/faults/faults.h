@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FAULTS_H
+#define FAULTS_H
+
+#include "../harness/harness.h"
+#include "../harness/proxy.h"
+
+/*
+ * faults: what the suites here share.  Each test breaks something for real and then
+ * asserts what clients saw, that nothing was lost, and that it heals by itself.
+ */
+#define ALPHA "/api/models?gateway=alpha"
+#define BETA "/api/models?gateway=beta"
+#define MINE "/api/models?owner=me"
+
+/* GET through nginx; an answer that is none (status 0) or that shows something of
+ * the inside fails the test. */
+struct http_response *faults_get(const char *path, const char *login);
+
+/* The same, and it must be a 200 within `limit_ms`. */
+struct http_response *faults_ok(const char *path, const char *login,
+				double limit_ms);
+
+/* A refusal that a client can live with: 502, 503 or 504, a problem, and, unless
+ * a 502 or 504 that is final, Retry-After. */
+void faults_assert_refusal(const struct http_response *r);
+
+/* Bodies and headers give nothing of the inside away. */
+void faults_assert_discreet(const struct http_response *r);
+
+/* POST a model of the user's own; its status. */
+int faults_add_model(const char *login, const char *name);
+
+/* How many models of the user's own a GET shows. */
+size_t faults_count_models(const char *login);
+
+/* Whether PostgreSQL holds an entry whose key begins so. */
+bool faults_is_stored(const char *key);
+
+/* Servers of the test's own, put into stack.env in place of the shared ones; the
+ * database is migrated.  `through` may be NULL, or gets a proxy in front. */
+struct harness_redis *faults_own_redis(struct harness_proxy **through);
+struct harness_postgres *faults_own_postgres(const char *const *settings,
+					     struct harness_proxy **through);
+
+/* A signal for the server with all its processes. */
+void faults_signal_postgres(struct harness_postgres *pg, int number);
+
+/* Gateways at an upstream of another URL: alpha alone. */
+void faults_use_upstream(const char *url);
+
+/* Entries that are stale after a second and served for a minute more. */
+void faults_age_fast(void);
+
+/* Add the suite's test case: the stack, and time enough. */
+TCase *faults_case(Suite *s, const char *name);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * More work than threads: what a tier has is served all the same, and what cannot
+ * be had soon is refused at once.
+ */
+#include "faults.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+Suite *suite_overload(void);
+
+#define UPSTREAM_MS 4000
+#define PATIENCE_MS 2000 /* of the queue for threads */
+
+/* A worker whose one loader waits for alpha. */
+static int
+occupy(void)
+{
+	int fd;
+
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=hang");
+	harness_env_set(stack.env, "LOADER_THREADS", "1");
+	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "%d", UPSTREAM_MS);
+	stack_workers(1);
+	fd = fcgi_connect(stack.socket);
+	fcgi_send(fd, &(struct fcgi_request){ .uri = ALPHA });
+	wait_until(stack_upstream_count("/alpha") == 1, 5000);
+	return (fd);
+}
+
+/* Put beta into the tiers, by a worker that then ends. */
+static void
+prepare(void)
+{
+	stack_workers(1);
+	faults_ok(BETA, NULL, 2000);
+	wait_until(faults_is_stored("models:beta"), 5000);
+	wait_until(strstr(harness_redis_command(stack.redis, "KEYS *"),
+			  "models:beta"),
+		   5000);
+	harness_worker_stop(stack.worker);
+}
+
+START_TEST(redis_answers_while_all_loaders_are_busy)
+{
+	int fd;
+
+	prepare();
+	fd = occupy();
+	assert_cache(faults_ok(BETA, NULL, 1000), "HIT", NULL);
+	close(fd);
+}
+END_TEST
+
+START_TEST(postgres_answers_while_all_loaders_are_busy)
+{
+	int fd;
+
+	prepare();
+	harness_redis_command(stack.redis, "FLUSHALL");
+	fd = occupy();
+	assert_cache(faults_ok(BETA, NULL, 1000), "HIT", NULL);
+	close(fd);
+}
+END_TEST
+
+START_TEST(stale_answers_are_given_while_all_loaders_are_busy)
+{
+	int fd;
+
+	faults_age_fast();
+	prepare();
+	wait_until(strcmp(harness_sql(stack.owner_url,
+				      "SELECT fresh_until < now() "
+				      "FROM cache_entries WHERE cache_key "
+				      "LIKE 'models:beta%%'"),
+			  "t") == 0,
+		   5000);
+	if (_i == 1)
+		harness_redis_command(stack.redis, "FLUSHALL");
+	fd = occupy();
+	for (int i = 0; i < 20; i++)
+		assert_cache(faults_ok(BETA, NULL, 1000), "STALE", NULL);
+	close(fd);
+}
+END_TEST
+
+/* Nothing is cached, so each request is a load of its own, of which there can be
+ * two at a time: the first get their turn, the others hear at once. */
+START_TEST(requests_beyond_what_can_be_loaded_are_refused_at_once)
+{
+	struct http_request request = { .url = stack_url(ALPHA) };
+	struct http_response *all;
+	int fds[60];
+	double began;
+
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=hang");
+	harness_env_set(stack.env, "LOADER_THREADS", "2");
+	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "%d", UPSTREAM_MS);
+	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "0");
+	stack_workers(1);
+	for (int i = 0; i < 60; i++) {
+		fds[i] = fcgi_connect(stack.socket);
+		fcgi_send(fds[i], &(struct fcgi_request){ .uri = ALPHA });
+	}
+	began = harness_now_ms();
+	wait_until(http_send(&request)->ms < 500 ||
+			   harness_now_ms() - began > PATIENCE_MS + 1000,
+		   20000);
+	all = http_many(&request, 100);
+	for (unsigned i = 0; i < 100; i++) {
+		faults_assert_refusal(&all[i]);
+		ck_assert_int_eq(all[i].status, 503);
+		ck_assert_msg(all[i].ms < harness_limit_ms(1000), "%.0f ms",
+			      all[i].ms);
+	}
+	for (int i = 0; i < 60; i++) {
+		struct http_response *r = fcgi_receive(fds[i], 20000);
+
+		ck_assert_msg(r->status == 503 || r->status == 504, "%d",
+			      r->status);
+		close(fds[i]);
+	}
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=normal");
+	wait_until(faults_get(ALPHA, NULL)->status == 200, 15000);
+}
+END_TEST
+
+static long
+resident_kib(void)
+{
+	char *status = scratch_read(
+		scratch_printf("/proc/%d/status",
+			       (int)harness_worker_pid(stack.worker, 0)));
+	char *line = strstr(status, "VmRSS:");
+
+	return (line != NULL ? strtol(line + 6, NULL, 10) : 0);
+}
+
+START_TEST(two_hundred_clients_meet_no_error_and_memory_stays_flat)
+{
+	struct http_request requests[200];
+	struct http_response *all;
+	double end;
+	long before, after;
+
+	stack_workers(1);
+	faults_ok("/api/models", NULL, 3000);
+	for (unsigned i = 0; i < 200; i++)
+		requests[i] = (struct http_request){
+			.url = stack_url(i % 3 == 0   ? ALPHA
+					 : i % 3 == 1 ? BETA
+						      : "/api/models"),
+			.drop_body = true
+		};
+	for (int i = 0; i < 10; i++)
+		http_free(http_all(requests, 200), 200);
+	before = resident_kib();
+	for (end = harness_now_ms() + 8000; harness_now_ms() < end;) {
+		all = http_all(requests, 200);
+		for (unsigned i = 0; i < 200; i++)
+			assert_status(&all[i], 200);
+		http_free(all, 200);
+	}
+	after = resident_kib();
+	ck_assert_msg(after < before + before / 4 + 2048,
+		      "%ld KiB, then %ld KiB", before, after);
+}
+END_TEST
+
+Suite *
+suite_overload(void)
+{
+	Suite *s = suite_create("overload");
+	TCase *t = faults_case(s, "overload");
+
+	tcase_add_test(t, redis_answers_while_all_loaders_are_busy);
+	tcase_add_test(t, postgres_answers_while_all_loaders_are_busy);
+	tcase_add_loop_test(t,
+			    stale_answers_are_given_while_all_loaders_are_busy,
+			    0, 2);
+	tcase_add_test(t,
+		       requests_beyond_what_can_be_loaded_are_refused_at_once);
+	tcase_add_test(t,
+		       two_hundred_clients_meet_no_error_and_memory_stays_flat);
+	return (s);
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Redis in trouble: clients see 200s that are never older than a mutation, no more
+ * than a little slower; and Redis is used again when it is well.
+ */
+#include "faults.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+Suite *suite_redis_away(void);
+
+/* Two workers, a Redis operation of 50 ms, a breaker that opens after three. */
+#define SLOWEST_MS 1500
+
+static struct harness_redis *redis;
+static struct harness_proxy *line;
+
+/* What a fault does, and what undoes it. */
+
+static void
+kill_it(void)
+{
+	harness_redis_kill(redis);
+}
+
+static void
+start_it(void)
+{
+	harness_redis_start(redis);
+}
+
+static void
+stop_it(void)
+{
+	process_signal(redis->process, SIGSTOP);
+}
+
+static void
+continue_it(void)
+{
+	process_signal(redis->process, SIGCONT);
+}
+
+static void
+pass(void)
+{
+	harness_proxy_set(line, PROXY_PASS, 0);
+}
+
+static void
+refuse(void)
+{
+	harness_proxy_set(line, PROXY_REFUSE, 0);
+}
+
+static void
+cut(void)
+{
+	harness_proxy_set(line, PROXY_CUT, 37);
+}
+
+static void
+stall(void)
+{
+	harness_proxy_set(line, PROXY_STALL, 0);
+}
+
+static void
+delay_a_little(void)
+{
+	harness_proxy_set(line, PROXY_DELAY, 15);
+}
+
+static void
+delay(void)
+{
+	harness_proxy_set(line, PROXY_DELAY, 200);
+}
+
+static void
+corrupt(void)
+{
+	harness_proxy_set(line, PROXY_CORRUPT, 29);
+}
+
+static void
+fill(void)
+{
+	harness_redis_command(redis, "CONFIG SET maxmemory-policy noeviction");
+	harness_redis_command(redis, "CONFIG SET maxmemory 1");
+}
+
+static void
+make_room(void)
+{
+	harness_redis_command(redis, "CONFIG SET maxmemory 0");
+}
+
+static void
+make_replica(void)
+{
+	/* Of nobody: it stays with what it has, and takes no writes. */
+	harness_redis_command(redis, "REPLICAOF 127.0.0.1 1");
+}
+
+static void
+make_master(void)
+{
+	harness_redis_command(redis, "REPLICAOF NO ONE");
+}
+
+static void
+demand_password(void)
+{
+	harness_redis_command(redis, "CONFIG SET requirepass another");
+	harness_proxy_set(line, PROXY_REFUSE, 0);
+	wait_until(strcmp(harness_redis_command(redis, "PING"), "PONG") != 0,
+		   1000);
+	for (int i = 0; i < 10; i++)
+		harness_nap();
+	harness_proxy_set(line, PROXY_PASS, 0);
+}
+
+static void
+forgive_password(void)
+{
+	harness_redis_stop(redis); /* what was set at run time is gone */
+	harness_redis_start(redis);
+}
+
+static void
+lose_all(void)
+{
+	harness_redis_kill(redis);
+	harness_redis_start(redis);
+}
+
+static void
+nothing(void)
+{
+}
+
+static const struct fault {
+	const char *name;
+	void (*begin)(void), (*end)(void);
+	bool with_proxy;
+} faults[] = {
+	{ "killed", kill_it, start_it, false },
+	{ "stopped", stop_it, continue_it, false },
+	{ "refused", refuse, pass, true },
+	{ "cut in mid-reply", cut, pass, true },
+	{ "stalled", stall, pass, true },
+	{ "a little slow", delay_a_little, pass, true },
+	{ "too slow", delay, pass, true },
+	{ "corrupting", corrupt, pass, true },
+	{ "full", fill, make_room, false },
+	{ "a read-only replica", make_replica, make_master, false },
+	{ "behind another password", demand_password, forgive_password, true },
+	{ "restarted empty", lose_all, nothing, false },
+};
+#define N_FAULTS ((int)(sizeof(faults) / sizeof(faults[0])))
+
+static void
+begin(const struct fault *f)
+{
+	redis = faults_own_redis(f->with_proxy ? &line : NULL);
+	stack_workers(2);
+}
+
+/* New workers show so many models, once they have seen the log: until then, for
+ * some milliseconds, they may believe what a Redis was told lately. */
+static void
+settle(const char *login, unsigned models)
+{
+	wait_until(faults_count_models(login) == models, 1000);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(faults_count_models(login), models);
+}
+
+/* Redis has the catalogue, and a fresh worker takes it from there;
+ * the one before may have died with a lease. */
+static bool
+is_used(void)
+{
+	harness_worker_respawn(stack.worker);
+	return (strstr(http_header(faults_ok(ALPHA, NULL, 3000),
+				   "Cache-Status"),
+		       "detail=redis") != NULL);
+}
+
+START_TEST(clients_do_not_notice_and_it_heals)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	const struct fault *f = &faults[_i];
+	struct http_response *known, *r;
+
+	begin(f);
+	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	ck_assert_uint_eq(faults_count_models(anna), 0);
+	f->begin();
+	/* What is known stays known, and what is not can be had. */
+	for (int i = 0; i < 20; i++) {
+		r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+		ck_assert(r->body_hash == known->body_hash);
+		faults_ok(BETA, NULL, SLOWEST_MS);
+	}
+	/* A mutation shows in each worker's next answer. */
+	for (unsigned i = 1; i <= 4; i++) {
+		ck_assert_int_eq(faults_add_model(anna,
+						  scratch_printf("m%u", i)),
+				 201);
+		ck_assert_uint_eq(faults_count_models(anna), i);
+	}
+	/* Nothing is lost. */
+	harness_worker_respawn(stack.worker);
+	r = faults_ok(ALPHA, NULL, 2 * SLOWEST_MS);
+	ck_assert(r->body_hash == known->body_hash);
+	assert_cache(r, "HIT", NULL);
+	settle(anna, 4);
+	ck_assert_uint_le(stack_upstream_count("/alpha"), 1);
+	ck_assert_uint_le(stack_upstream_count("/beta"), 1);
+	f->end();
+	/* These workers come back to it, without a restart. */
+	wait_until((faults_get("/api/models", NULL),
+		    strstr(harness_redis_command(redis, "KEYS *"), "@log")),
+		   10000);
+	ck_assert_int_eq(faults_add_model(anna, "last"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 5);
+	wait_until(faults_count_models(anna) == 5 &&
+			   strstr(harness_redis_command(redis, "KEYS *"),
+				  "models:user:"),
+		   10000);
+	wait_until(is_used(), 10000);
+	settle(anna, 5);
+}
+END_TEST
+
+#define HITS 1000
+
+/* The p99 of as many hits; none takes half a second. */
+static double
+measure(void)
+{
+	struct http_request request = { .url = stack_url(ALPHA),
+					.drop_body = true };
+	struct http_response *all = scratch_alloc(HITS * sizeof(*all));
+
+	for (unsigned i = 0; i < HITS; i++) {
+		all[i] = *http_send(&request);
+		assert_status(&all[i], 200);
+		ck_assert_msg(all[i].ms < harness_limit_ms(500), "%.1f ms",
+			      all[i].ms);
+		if (i % 5 == 0)
+			harness_nap(); /* so that probes come in between */
+	}
+	return (http_percentile(all, HITS, 0.99));
+}
+
+/* So much, or on a machine that is busy by itself what it takes there. */
+static void
+hit_times(const char *near, double limit_ms)
+{
+	double before, after;
+
+	redis = faults_own_redis(NULL);
+	harness_env_set(stack.env, "NEAR_CACHE", "%s", near);
+	stack_workers(1);
+	faults_ok(ALPHA, NULL, SLOWEST_MS);
+	before = measure();
+	process_signal(redis->process, SIGSTOP);
+	wait_until((faults_ok(ALPHA, NULL, SLOWEST_MS),
+		    strcmp(near, "on") == 0 ||
+			    strstr(harness_worker_log(stack.worker),
+				   "redis fails: not asked again")),
+		   5000);
+	after = measure();
+	ck_assert_msg(after < harness_limit_ms(limit_ms) || after < 2 * before,
+		      "p99 %.1f ms, before %.1f ms", after, before);
+	process_signal(redis->process, SIGCONT);
+	ck_assert_uint_eq(stack_upstream_count("/alpha"), 1);
+}
+
+START_TEST(hits_keep_under_5_ms_while_redis_is_stopped)
+{
+	hit_times("on", 5);
+}
+END_TEST
+
+START_TEST(hits_without_a_near_cache_cost_a_look_in_postgres)
+{
+	hit_times("off", 25);
+}
+END_TEST
+
+/* All of it as it was before, in place of what it is now. */
+START_TEST(old_data_brought_back_is_not_believed)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+
+	redis = faults_own_redis(NULL);
+	stack_workers(2);
+	ck_assert_int_eq(faults_add_model(anna, "first"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+	wait_until(strstr(harness_redis_command(redis, "KEYS *"),
+			  "models:user:"),
+		   5000);
+	harness_redis_command(redis, "SAVE");
+	ck_assert_int_eq(faults_add_model(anna, "second"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 2);
+	harness_redis_kill(redis);
+	harness_redis_start(redis); /* loads what SAVE has left */
+	ck_assert_ptr_nonnull(
+		strstr(harness_redis_command(redis, "KEYS *"), "models:user:"));
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(faults_count_models(anna), 2);
+	/* Nor by a worker that knows of nothing yet. */
+	harness_worker_respawn(stack.worker);
+	settle(anna, 2);
+}
+END_TEST
+
+Suite *
+suite_redis_away(void)
+{
+	Suite *s = suite_create("redis_away");
+	TCase *t = faults_case(s, "redis_away");
+
+	tcase_add_loop_test(t, clients_do_not_notice_and_it_heals, 0, N_FAULTS);
+	tcase_add_test(t, hits_keep_under_5_ms_while_redis_is_stopped);
+	tcase_add_test(t, hits_without_a_near_cache_cost_a_look_in_postgres);
+	tcase_add_test(t, old_data_brought_back_is_not_believed);
+	return (s);
+}

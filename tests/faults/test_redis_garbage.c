@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keys of ours in Redis that hold what we never wrote: none of it is served, none
+ * breaks a script, and each is written anew.
+ */
+#include "faults.h"
+
+#include <string.h>
+
+Suite *suite_redis_garbage(void);
+
+#define SLOWEST_MS 1500
+#define ENTRY "wf:v1:models:alpha:all"
+
+static const struct {
+	const char *verb, *value;
+} kinds[] = {
+	{ "SET", "x" },	     { "SET", "\xff\xfe\xfd" },
+	{ "SET", "NaN" },    { "SET", "12" },
+	{ "SET", "12:13" },  { "SET", "99999999999999999999999999 1" },
+	{ "SET", "-1 -1" },  { "RPUSH", "12 13" },
+	{ "SADD", "12 13" },
+};
+#define N_KINDS ((int)(sizeof(kinds) / sizeof(kinds[0])))
+
+static void
+spoil(const char *key, int kind)
+{
+	harness_redis_command(stack.redis, "DEL %s", key);
+	harness_redis_command(stack.redis, "%s %s %s", kinds[kind].verb, key,
+			      kinds[kind].value);
+}
+
+/* A fresh worker takes the catalogue from Redis; the one before may have died with
+ * a lease. */
+static bool
+is_used(void)
+{
+	harness_worker_respawn(stack.worker);
+	return (strstr(http_header(faults_ok(ALPHA, NULL, 3000),
+				   "Cache-Status"),
+		       "detail=redis") != NULL);
+}
+
+static void
+check_key(const char *key, int kind)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	struct http_response *known, *r;
+
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	stack_workers(1);
+	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	ck_assert_uint_eq(faults_count_models(anna), 0);
+	spoil(key, kind);
+	for (int i = 0; i < 5; i++) {
+		r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+		ck_assert(r->body_hash == known->body_hash);
+	}
+	ck_assert_int_eq(faults_add_model(anna, "one"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+	spoil(key, kind);
+	harness_worker_respawn(stack.worker);
+	r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	ck_assert(r->body_hash == known->body_hash);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+	wait_until(is_used(), 10000);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+	ck_assert_uint_eq(stack_upstream_count("/alpha"), 1);
+}
+
+START_TEST(entry_that_is_none_is_a_miss_and_replaced)
+{
+	check_key(ENTRY, _i);
+}
+END_TEST
+
+START_TEST(log_position_that_is_none_is_written_anew)
+{
+	check_key("wf:v1:@log", _i);
+}
+END_TEST
+
+START_TEST(scope_that_is_none_makes_what_it_matches_a_miss)
+{
+	check_key("wf:v1:@scope:models:*", _i);
+}
+END_TEST
+
+/* Nobody who lives has written it, so nobody gives it back. */
+START_TEST(lease_that_is_none_holds_up_nobody)
+{
+	stack_workers(1);
+	faults_ok(BETA, NULL, SLOWEST_MS);
+	spoil("wf:v1:@lease:models:alpha:all", _i);
+	faults_ok(ALPHA, NULL, 2 * SLOWEST_MS);
+	ck_assert_uint_eq(stack_upstream_count("/alpha"), 1);
+}
+END_TEST
+
+/* A scope cannot be told from none at all: it must not let old data through. */
+START_TEST(spoilt_scope_brings_nothing_old_back)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	char *keys, *entry, *scope, *old;
+
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	stack_workers(1);
+	ck_assert_uint_eq(faults_count_models(anna), 0);
+	keys = harness_redis_command(stack.redis, "KEYS *models:user:*");
+	entry = scratch_copy(keys, strcspn(keys, "\n"));
+	harness_redis_command(stack.redis, "COPY %s old", entry);
+	ck_assert_int_eq(faults_add_model(anna, "one"), 201);
+	keys = harness_redis_command(stack.redis,
+				     "KEYS *@scope:*models:user:*");
+	scope = scratch_copy(keys, strcspn(keys, "\n"));
+	ck_assert_msg(strstr(scope, "@scope") != NULL, "%s", keys);
+	old = harness_redis_command(stack.redis, "COPY old %s REPLACE", entry);
+	ck_assert_str_eq(old, "1");
+	spoil(scope, _i);
+	for (int i = 0; i < 5; i++)
+		ck_assert_uint_eq(faults_count_models(anna), 1);
+}
+END_TEST
+
+Suite *
+suite_redis_garbage(void)
+{
+	Suite *s = suite_create("redis_garbage");
+	TCase *t = faults_case(s, "redis_garbage");
+
+	tcase_add_loop_test(t, entry_that_is_none_is_a_miss_and_replaced, 0,
+			    N_KINDS);
+	tcase_add_loop_test(t, log_position_that_is_none_is_written_anew, 0,
+			    N_KINDS);
+	tcase_add_loop_test(t, scope_that_is_none_makes_what_it_matches_a_miss,
+			    0, N_KINDS);
+	tcase_add_loop_test(t, lease_that_is_none_holds_up_nobody, 0, N_KINDS);
+	tcase_add_loop_test(t, spoilt_scope_brings_nothing_old_back, 0,
+			    N_KINDS);
+	return (s);
+}
