@@ -9,6 +9,7 @@
 #include "../src/base/clock.h"
 #include "../src/base/json.h"
 #include "../src/base/pool.h"
+#include "../src/cache/explain.h"
 #include "../src/cache/exposition.h"
 #include "../src/cache/inventory.h"
 #include "../src/cache/operations.h"

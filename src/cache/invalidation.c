@@ -65,7 +65,7 @@ read_batch(struct invalidation *v, int64_t after, struct log_batch *b)
 static void
 apply_to_memory(struct invalidation *v, const struct log_batch *b)
 {
-	const struct redis_tier_record *record;
+	const struct redis_log_record *record;
 	enum memory_drop how;
 	unsigned i;
 
@@ -107,7 +107,7 @@ begin_redis(struct invalidation *v, int64_t *knows)
 	enum result r = postgres_tier_position(v->options.pg, &position);
 
 	if (r == R_OK)
-		r = redis_tier_begin(v->options.redis, position);
+		r = redis_log_begin(v->options.redis, position);
 	if (r == R_OK)
 		*knows = position;
 	return (r);
@@ -123,8 +123,8 @@ tell_redis(struct invalidation *v, int64_t from, int64_t to,
 	int64_t knows = from, before;
 	enum result r;
 
-	r = redis_tier_push(redis, from, to, b->records, b->count, &knows);
-	if (r == R_OK && knows == REDIS_TIER_BLANK)
+	r = redis_log_push(redis, from, to, b->records, b->count, &knows);
+	if (r == R_OK && knows == REDIS_LOG_BLANK)
 		r = begin_redis(v, &knows);
 	while (r == R_OK && knows < to) {
 		before = knows;
@@ -132,9 +132,9 @@ tell_redis(struct invalidation *v, int64_t from, int64_t to,
 			break;
 		if (older->count == 0)
 			return (R_BAD_ANSWER);
-		r = redis_tier_push(redis, before,
-				    older->records[older->count - 1].position,
-				    older->records, older->count, &knows);
+		r = redis_log_push(redis, before,
+				   older->records[older->count - 1].position,
+				   older->records, older->count, &knows);
 		if (r == R_OK && knows <= before)
 			return (R_BAD_ANSWER);
 	}

@@ -3,7 +3,7 @@
 #define LOG_BATCH_H
 
 #include "../store/postgres.h"
-#include "redis_tier.h"
+#include "redis_log.h"
 
 /*
  * log_batch: records of the log as read from PostgreSQL, with the users in their
@@ -12,7 +12,7 @@
 #define LOG_BATCH_MAX 1000
 
 struct log_batch {
-	struct redis_tier_record records[LOG_BATCH_MAX];
+	struct redis_log_record records[LOG_BATCH_MAX];
 	int64_t written_us
 		[LOG_BATCH_MAX]; /* on our monotonic clock; -1: unknown */
 	unsigned count;

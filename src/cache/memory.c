@@ -123,6 +123,20 @@ memory_get(struct memory *m, struct bytes key)
 	return (e);
 }
 
+struct entry *
+memory_look(struct memory *m, struct bytes key)
+{
+	uint64_t hash = hash_of(m, key);
+	struct shard *s = enter(m, hash);
+	uint32_t node = memory_shard_find(&s->table, key, hash);
+	struct entry *e = NULL;
+
+	if (node != 0)
+		e = entry_ref(memory_shard_entry(&s->table, node));
+	lock_give(&s->lock);
+	return (e);
+}
+
 /* May `e` take the place of `old`?  Of one and the same load, the copy that
  * expires first knows more: it has been softly invalidated. */
 static bool

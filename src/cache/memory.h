@@ -25,6 +25,9 @@ void memory_free(struct memory *m);
  * within its grace. */
 struct entry *memory_get(struct memory *m, struct bytes key);
 
+/* The same for those who only want to know what is there: it is not a use. */
+struct entry *memory_look(struct memory *m, struct bytes key);
+
 /* Put `e` in, with a reference of the tier's own, unless what stands there
  * was loaded later or has a younger fence.  What may not be served any more,
  * or is larger than the whole tier, is not kept. */

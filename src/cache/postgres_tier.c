@@ -154,6 +154,50 @@ out:
 	return (r);
 }
 
+enum result
+postgres_tier_inspect(struct postgres *pg, struct bytes key,
+		      struct bytes log_key, struct postgres_tier_view *out)
+{
+	static const char sql[] =
+		"WITH matching AS (SELECT id, position, scope, soft, created_at, "
+		"coalesce(position, 9223372036854775807) AS at "
+		"FROM cache_invalidations WHERE scope = ANY ($2::text[])), "
+		"newest AS (SELECT * FROM matching ORDER BY at DESC, id DESC "
+		"LIMIT 50) "
+		"SELECT (SELECT wire FROM cache_entries WHERE cache_key = $1 "
+		"AND expires_at > now()), head, pruned, "
+		"(SELECT coalesce(max(at), 0) FROM matching WHERE NOT soft), "
+		"(SELECT coalesce(max(at), 0) FROM matching WHERE soft), "
+		"(SELECT coalesce(json_agg(json_build_object('position', "
+		"position, 'scope', scope, 'soft', soft, 'age_ms', "
+		"(extract(epoch FROM clock_timestamp() - created_at) * 1000)"
+		"::bigint)), '[]') FROM newest) FROM cache_log";
+	struct postgres_value values[2];
+	struct postgres_rows *rows = NULL;
+	struct buf scopes = { 0 };
+	enum result r;
+
+	*out = (struct postgres_tier_view){ 0 };
+	if ((r = scope_array(key, log_key, &scopes)) != R_OK)
+		goto out;
+	values[0] = text_value(key);
+	values[1] = text_value(buf_bytes(&scopes));
+	if ((r = postgres_query(pg, 0, sql, values, 2, &rows)) != R_OK)
+		goto out;
+	if (!postgres_is_null(rows, 0, 0) &&
+	    entry_decode(postgres_get(rows, 0, 0), key, &out->entry) != R_OK)
+		out->entry = NULL;
+	out->head = postgres_get_int(rows, 0, 1);
+	out->pruned = postgres_get_int(rows, 0, 2);
+	out->hard = postgres_get_int(rows, 0, 3);
+	out->soft = postgres_get_int(rows, 0, 4);
+	buf_add(&out->records, postgres_get(rows, 0, 5));
+out:
+	postgres_rows_free(rows);
+	buf_fini(&scopes);
+	return (r);
+}
+
 /* One row, one column, true or false. */
 static enum result
 ask(struct postgres *pg, const char *sql, const struct postgres_value *values,

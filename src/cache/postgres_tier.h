@@ -20,6 +20,19 @@ MUST_USE enum result postgres_tier_get(struct postgres *pg, struct bytes key,
 				       struct bytes log_key,
 				       struct entry **out);
 
+/* What PostgreSQL holds of a key, and what the log says of it, as it is: nothing is judged or changed. */
+struct postgres_tier_view {
+	struct entry *entry;  /* one reference; NULL: none that can be read */
+	int64_t head, pruned; /* of the log */
+	int64_t hard,
+		soft; /* the newest records that match; INT64_MAX: without a position yet */
+	struct buf records; /* the newest of them, as a JSON array */
+};
+MUST_USE enum result postgres_tier_inspect(struct postgres *pg,
+					   struct bytes key,
+					   struct bytes log_key,
+					   struct postgres_tier_view *out);
+
 /* R_CONFLICT: refused, the log has a newer record, or a younger load was
  * faster. */
 MUST_USE enum result postgres_tier_put(struct postgres *pg,

@@ -4,32 +4,13 @@
 #include "../base/alloc.h"
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "../base/random.h"
 #include "redis_command.h"
+#include "redis_tier_state.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct redis_tier {
-	struct redis *redis;
-	char *prefix; /* "wf:v1:" */
-	int64_t ttl_max_ms;
-	int64_t lag_limit_ms;
-	int64_t trust_ms;
-	_Atomic int64_t expected;   /* of the sight, with the next two */
-	_Atomic int64_t read_at_ms; /* -1: not yet */
-	_Atomic uint64_t connections;
-	atomic_bool blind;
-	struct buf token; /* of the thread that pushes */
-	_Atomic int64_t said;
-	void (*behind)(void *arg);
-	void *arg;
-};
-
-/* Entries live this much shorter than the scopes that could outdate them. */
-#define SCOPE_EXTRA_MS 600000
 
 /* The scopes that match `key`, as names. */
 static bool
@@ -155,43 +136,70 @@ struct lookup {
 	char room[];
 };
 
-/* Judge an MGET of entry, @log and scopes. */
+static void
+read_scope(const struct redis_reply *reply, struct redis_tier_view *v)
+{
+	int64_t newest[2]; /* hard, soft */
+
+	if (reply->type == REDIS_NIL)
+		return;
+	/* What cannot be read may have said anything. */
+	if (!parse_numbers(reply, newest, 2))
+		newest[0] = newest[1] = INT64_MAX;
+	if (newest[0] > v->hard)
+		v->hard = newest[0];
+	if (newest[1] > v->soft)
+		v->soft = newest[1];
+}
+
+/* What an MGET of entry, @log and scopes says.  R_OK: there is an entry. */
+static enum result
+read_reply(struct redis_tier *t, struct bytes key,
+	   const struct redis_reply *reply, struct redis_tier_view *v)
+{
+	int64_t log[3]; /* position, floor, time */
+	unsigned i;
+
+	*v = (struct redis_tier_view){ 0 };
+	if (reply->type != REDIS_ARRAY || reply->count < 2)
+		return (R_BAD_ANSWER);
+	v->knows_log = parse_numbers(&reply->items[1], log, 3);
+	if (v->knows_log) {
+		v->position = log[0];
+		v->floor = log[1];
+		v->believed = log[0] >= atomic_load(&t->expected) &&
+			      is_believed(t, log[2]);
+	}
+	for (i = 2; i < reply->count; i++)
+		read_scope(&reply->items[i], v);
+	if (reply->items[0].type != REDIS_STRING)
+		return (R_NOT_FOUND);
+	return (entry_decode(reply->items[0].text, key, &v->entry));
+}
+
+/* Judge it. */
 static enum result
 judge(struct redis_tier *t, const struct lookup *l,
       const struct redis_reply *reply, struct entry **out)
 {
-	int64_t log[3];				/* position, floor, time */
-	int64_t scope[2], newest[2] = { 0, 0 }; /* hard, soft */
-	enum result r;
-	unsigned i, k;
+	struct redis_tier_view v;
+	enum result r = read_reply(t, l->key, reply, &v);
 
-	if (reply->type != REDIS_ARRAY || reply->count < 2)
-		return (R_BAD_ANSWER);
-	if (!parse_numbers(&reply->items[1], log, 3) ||
-	    !is_believed(t, log[2]) || log[0] < atomic_load(&t->expected)) {
+	if (!v.believed) {
 		t->behind(t->arg);
-		return (R_NOT_FOUND);
+		r = r == R_OK ? R_NOT_FOUND : r;
+	} else {
+		atomic_store(&t->said, v.position);
 	}
-	atomic_store(&t->said, log[0]);
-	if (reply->items[0].type != REDIS_STRING)
-		return (R_NOT_FOUND);
-	for (i = 2; i < reply->count; i++) {
-		if (reply->items[i].type == REDIS_NIL)
-			continue;
-		if (!parse_numbers(&reply->items[i], scope, 2))
-			return (R_NOT_FOUND); /* it may have said anything */
-		for (k = 0; k < 2; k++)
-			if (scope[k] > newest[k])
-				newest[k] = scope[k];
-	}
-	if ((r = entry_decode(reply->items[0].text, l->key, out)) != R_OK)
+	if (r == R_OK && (v.entry->fence < v.floor || v.entry->fence < v.hard))
+		r = R_NOT_FOUND;
+	if (r != R_OK) {
+		entry_unref(v.entry);
 		return (r);
-	if ((*out)->fence < log[1] || (*out)->fence < newest[0]) {
-		entry_unref(*out);
-		return (R_NOT_FOUND);
 	}
-	if ((*out)->fence < newest[1])
-		lifetime_expire(&(*out)->life, clock_wall_ms());
+	if (v.entry->fence < v.soft)
+		lifetime_expire(&v.entry->life, clock_wall_ms());
+	*out = v.entry;
 	return (R_OK);
 }
 
@@ -211,6 +219,15 @@ looked_up(void *arg, enum result r, const struct redis_reply *reply)
 	free(l);
 }
 
+static bool
+add_question(struct redis_command *c, struct bytes key)
+{
+	redis_command_text(c, BYTES("MGET"));
+	redis_command_name(c, "", key);
+	redis_command_name(c, "@log", BYTES_NONE);
+	return (add_scopes(c, key));
+}
+
 enum result
 redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 	       void *arg)
@@ -223,15 +240,59 @@ redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 		return (r);
 	memcpy(l->room, key.at, key.len);
 	*l = (struct lookup){ t, done, arg, { l->room, key.len } };
-	redis_command_text(&c, BYTES("MGET"));
-	redis_command_name(&c, "", key);
-	redis_command_name(&c, "@log", BYTES_NONE);
-	if (add_scopes(&c, key))
+	if (add_question(&c, key))
 		r = redis_command_send(&c, t->redis, looked_up, l);
 	redis_command_fini(&c);
 	if (r != R_OK)
 		free(l);
 	return (r);
+}
+
+struct inspection {
+	struct redis_tier *tier;
+	struct bytes key;
+	struct redis_tier_view *view;
+};
+
+static enum result
+take_view(void *arg, const struct redis_reply *reply)
+{
+	struct inspection *i = arg;
+
+	(void)!read_reply(i->tier, i->key, reply, i->view);
+	return (R_OK);
+}
+
+static enum result
+take_left(void *arg, const struct redis_reply *reply)
+{
+	int64_t *left_ms = arg;
+
+	if (reply->type == REDIS_INTEGER && reply->integer > 0)
+		*left_ms = reply->integer;
+	return (R_OK);
+}
+
+enum result
+redis_tier_inspect(struct redis_tier *t, struct bytes key,
+		   struct redis_tier_view *out)
+{
+	struct redis_command c = { .prefix = t->prefix };
+	struct inspection i = { t, key, out };
+	enum result r = R_INVALID;
+
+	*out = (struct redis_tier_view){ 0 };
+	if (add_question(&c, key))
+		r = redis_command_call(&c, t->redis, take_view, &i);
+	redis_command_fini(&c);
+	if (r != R_OK || out->entry == NULL)
+		return (r);
+	c = (struct redis_command){ .prefix = t->prefix };
+	redis_command_text(&c, BYTES("PTTL"));
+	redis_command_name(&c, "", key);
+	(void)!redis_command_call(&c, t->redis, take_left, &out->left_ms);
+	redis_command_fini(&c);
+	return (R_OK);
 }
 
 static const char put_script[] =
@@ -283,143 +344,6 @@ out:
 	buf_fini(&wire);
 	redis_command_fini(&c);
 	return (r);
-}
-
-/*
- * KEYS: @log, then a name for each record.  ARGV: from, to, life of a scope, then
- * "position soft" for each record; last the time and a token.  Returns the position that is known
- * now, or the token of a Redis that has lost its own: what was read before that was
- * seen may be older than what Redis has been told and forgotten.
- */
-static const char push_script[] =
-	"local from, to = tonumber(ARGV[1]), tonumber(ARGV[2]) "
-	"local log = redis.call('GET', KEYS[1]) "
-	"if not log then "
-	"  log = '?' .. ARGV[#ARGV] "
-	"  redis.call('SET', KEYS[1], log) "
-	"end "
-	"local at, floor = string.match(log, '^(%d+) (%d+) %d+$') "
-	"if not at then return log end "
-	"if tonumber(at) < from then return tonumber(at) end "
-	"for i = 2, #KEYS do "
-	"  local position, is_soft = string.match(ARGV[i + 2], '(%d+) (%d)') "
-	"  local old = redis.call('GET', KEYS[i]) or '0 0' "
-	"  local hard, soft = string.match(old, '^(%d+) (%d+)$') "
-	"  if not hard then hard, soft = position, '0' end "
-	"  if is_soft == '1' then "
-	"    if tonumber(position) > tonumber(soft) then soft = position end "
-	"  elseif tonumber(position) > tonumber(hard) then hard = position end "
-	"  redis.call('SET', KEYS[i], hard .. ' ' .. soft, 'PX', ARGV[3]) "
-	"end "
-	"if to < tonumber(at) then return tonumber(at) end "
-	"redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. floor .. ' ' .. "
-	"  ARGV[#ARGV - 1]) "
-	"return to";
-
-struct told {
-	struct redis_tier *tier;
-	int64_t *knows;
-};
-
-static enum result
-take_position(void *arg, const struct redis_reply *reply)
-{
-	const struct told *told = arg;
-
-	if (reply->type == REDIS_STRING) {
-		buf_clear(&told->tier->token);
-		buf_add(&told->tier->token, reply->text);
-		*told->knows = REDIS_TIER_BLANK;
-		return (buf_error(&told->tier->token));
-	}
-	if (reply->type != REDIS_INTEGER)
-		return (R_BAD_ANSWER);
-	*told->knows = reply->integer;
-	return (R_OK);
-}
-
-enum result
-redis_tier_push(struct redis_tier *t, int64_t from, int64_t to,
-		const struct redis_tier_record *records, unsigned count,
-		int64_t *knows)
-{
-	struct bytes *argv =
-		mem_alloc((2 * (size_t)count + 10) * sizeof(*argv));
-	struct buf text = { 0 }; /* all arguments, one after the other */
-	size_t lengths[3], prefix = strlen(t->prefix);
-	struct told told = { t, knows };
-	enum result r = R_NO_MEMORY;
-	unsigned i, argc = 0;
-	char keys[16];
-	char *at;
-
-	if (argv == NULL)
-		goto out;
-	snprintf(keys, sizeof(keys), "%u", count + 1);
-	argv[argc++] = BYTES("EVAL");
-	argv[argc++] = bytes_of(push_script);
-	argv[argc++] = bytes_of(keys);
-	buf_printf(&text, "%s@log", t->prefix);
-	argv[argc++].len = prefix + 4;
-	for (i = 0; i < count; i++) {
-		buf_printf(&text, "%s@scope:", t->prefix);
-		buf_add(&text, records[i].scope);
-		argv[argc++].len = prefix + 7 + records[i].scope.len;
-	}
-	for (i = 0; i < 3; i++) {
-		const int64_t numbers[] = { from, to,
-					    t->ttl_max_ms + SCOPE_EXTRA_MS };
-
-		lengths[i] = text.len;
-		buf_int(&text, numbers[i]);
-		argv[argc++].len = text.len - lengths[i];
-	}
-	for (i = 0; i < count; i++) {
-		size_t before = text.len;
-
-		buf_printf(&text, "%lld %d", (long long)records[i].position,
-			   records[i].soft);
-		argv[argc++].len = text.len - before;
-	}
-	lengths[0] = text.len;
-	buf_int(&text, clock_wall_ms());
-	argv[argc++].len = text.len - lengths[0];
-	lengths[0] = text.len;
-	buf_printf(&text, "%016llx", (unsigned long long)random_cheap());
-	argv[argc++].len = text.len - lengths[0];
-	if (buf_error(&text) != R_OK)
-		goto out;
-	for (i = 3, at = text.at; i < argc; at += argv[i++].len)
-		argv[i].at = at;
-	r = redis_call(t->redis, argv, argc, take_position, &told);
-out:
-	buf_fini(&text);
-	free(argv);
-	return (r);
-}
-
-static const char begin_script[] =
-	"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-	"redis.call('SET', KEYS[1], "
-	"  ARGV[2] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3]) "
-	"return 1";
-
-enum result
-redis_tier_begin(struct redis_tier *t, int64_t position)
-{
-	struct redis_command c = { .prefix = t->prefix };
-	char number[24], now[24];
-
-	snprintf(number, sizeof(number), "%lld", (long long)position);
-	snprintf(now, sizeof(now), "%lld", (long long)clock_wall_ms());
-	redis_command_text(&c, BYTES("EVAL"));
-	redis_command_text(&c, bytes_of(begin_script));
-	redis_command_text(&c, BYTES("1"));
-	redis_command_name(&c, "@log", BYTES_NONE);
-	redis_command_text(&c, buf_bytes(&t->token));
-	redis_command_text(&c, bytes_of(number));
-	redis_command_text(&c, bytes_of(now));
-	return (redis_command_call(&c, t->redis, redis_command_flag, NULL));
 }
 
 struct redis *

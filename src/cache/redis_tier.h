@@ -80,25 +80,19 @@ MUST_USE enum result redis_tier_get(struct redis_tier *t, struct bytes key,
 MUST_USE enum result redis_tier_put(struct redis_tier *t,
 				    const struct entry *e);
 
-/* A record of the log, as this tier takes it. */
-struct redis_tier_record {
-	int64_t position;
-	struct bytes scope; /* users hashed */
-	bool soft;
+/* What Redis holds of a key, and says of the log, as it is: nothing is judged or changed. */
+struct redis_tier_view {
+	struct entry *entry; /* one reference; NULL: none that can be read */
+	bool knows_log;	     /* the next two count */
+	int64_t position, floor;
+	int64_t hard, soft; /* the newest records that match the key; 0: none */
+	int64_t left_ms;    /* until Redis drops it */
+	bool believed;	    /* would a lookup now take it at its word? */
 };
 
-/* Tell Redis of records with positions in (from, to], waiting.  On R_OK
- * `*knows` is the position that Redis has now; less than `from`: it wants
- * the records after *knows first. REDIS_TIER_BLANK: it has lost all, and
- * wants redis_tier_begin(), with a position read after that was known. */
-#define REDIS_TIER_BLANK (-1)
-MUST_USE enum result redis_tier_push(struct redis_tier *t, int64_t from,
-				     int64_t to,
-				     const struct redis_tier_record *records,
-				     unsigned count, int64_t *knows);
-
-/* From one thread, like redis_tier_push(). */
-MUST_USE enum result redis_tier_begin(struct redis_tier *t, int64_t position);
+/* Waits. */
+MUST_USE enum result redis_tier_inspect(struct redis_tier *t, struct bytes key,
+					struct redis_tier_view *out);
 
 /* For commands of others under the same names. */
 struct redis *redis_tier_redis(const struct redis_tier *t);

@@ -418,6 +418,88 @@ START_TEST(emptied_redis_is_filled_from_postgres_though_the_log_went_on)
 }
 END_TEST
 
+static json_t *
+explain(const char *admin, const char *key)
+{
+	const struct http_response *r =
+		fcgi_get(workers[0]->address,
+			 scratch_printf("/api/admin/cache/explain?key=%s", key),
+			 admin, NULL);
+
+	assert_status(r, 200);
+	return (tree_at(tree_parse(r->body, r->body_len), "data"));
+}
+
+static bool
+tells(json_t *tree, const char *path, const char *wanted)
+{
+	return (strcmp(tree_string(tree, path), wanted) == 0);
+}
+
+START_TEST(explanation_comes_true_and_changes_nothing)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const char *id = harness_sql(stack.owner_url,
+				     "SELECT id FROM users WHERE email = "
+				     "'anna@example.org'");
+	const char *key = scratch_printf("models:user:@%s", id), *before;
+	json_t *tree;
+
+	start_workers(&modes[0]);
+	tree = explain(admin, key);
+	ck_assert(tells(tree, "next.answer", "MISS"));
+	ck_assert(tells(explain(admin, key), "next.answer", "MISS"));
+	assert_cache(get(0, anna), "MISS", NULL);
+	tree = explain(admin, key);
+	ck_assert(tells(tree, "next.answer", "HIT"));
+	ck_assert(tells(tree, "next.tier", "memory"));
+	assert_cache(get(0, anna), "HIT", "memory");
+	harness_worker_respawn(workers[0]);
+	before = harness_sql(
+		stack.owner_url,
+		"SELECT json_agg(e) FROM (SELECT cache_key, used_at, "
+		"updated_at FROM cache_entries "
+		"WHERE cache_key LIKE 'models%%') e");
+	/* The second time by the key as it is. */
+	for (unsigned i = 0; i < 2; i++) {
+		tree = explain(admin, i == 0 ? key : tree_string(tree, "key"));
+		ck_assert(tells(tree, "next.tier", "redis"));
+		ck_assert_ptr_null(strstr(tree_string(tree, "key"), "@"));
+		ck_assert_uint_ge(tree_count(tree, "log.records"), 1);
+		ck_assert(tells(tree, "log.records.0.scope", key));
+	}
+	ck_assert_str_eq(
+		before,
+		harness_sql(stack.owner_url,
+			    "SELECT json_agg(e) FROM (SELECT cache_key, "
+			    "used_at, updated_at FROM cache_entries "
+			    "WHERE cache_key LIKE 'models%%') e"));
+	assert_cache(get(0, anna), "HIT", "redis");
+}
+END_TEST
+
+START_TEST(explanation_names_what_stands_against_an_entry)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const char *id = harness_sql(stack.owner_url,
+				     "SELECT id FROM users WHERE email = "
+				     "'anna@example.org'");
+	const char *key = scratch_printf("models:user:@%s", id);
+	json_t *tree;
+
+	start_workers(&modes[0]);
+	assert_cache(get(0, anna), "MISS", NULL);
+	update("anna", "new");
+	wait_until(tells(explain(admin, key), "next.answer", "MISS"), 2000);
+	tree = explain(admin, key);
+	ck_assert(strstr(tree_string(tree, "tiers.redis.why"), "record"));
+	ck_assert(strstr(tree_string(tree, "tiers.postgresql.why"), "record"));
+	assert_status(fcgi_get(workers[0]->address,
+			       "/api/admin/cache/explain?key=x", anna, NULL),
+		      403);
+}
+END_TEST
+
 /* A new database, while Redis remembers an older one. */
 START_TEST(positions_of_a_new_database_are_above_an_old_ones)
 {
@@ -463,6 +545,8 @@ suite_invalidation(void)
 	tcase_add_test(
 		t,
 		emptied_redis_is_filled_from_postgres_though_the_log_went_on);
+	tcase_add_test(t, explanation_comes_true_and_changes_nothing);
+	tcase_add_test(t, explanation_names_what_stands_against_an_entry);
 	tcase_add_test(t, positions_of_a_new_database_are_above_an_old_ones);
 	suite_add_tcase(s, t);
 	return (s);
