@@ -37,9 +37,8 @@ static int guardian = -1;
 static pid_t guarded; /* the process that `guardian` is for */
 static pid_t guardian_pid;
 
-/* Is it there, and more than a zombie? */
-static bool
-is_alive(pid_t pid)
+bool
+process_is_alive(pid_t pid)
 {
 	char path[64], line[512], *state;
 	size_t n;
@@ -71,11 +70,11 @@ end_charges(const struct charge *charges, unsigned n)
 	while (left && harness_now_ms() < until) {
 		left = false;
 		for (unsigned i = 0; i < n; i++)
-			left = left || is_alive(charges[i].pid);
+			left = left || process_is_alive(charges[i].pid);
 		harness_nap();
 	}
 	for (unsigned i = 0; i < n; i++)
-		if (is_alive(charges[i].pid))
+		if (process_is_alive(charges[i].pid))
 			kill(charges[i].pid, SIGKILL);
 }
 
@@ -283,12 +282,12 @@ process_is_running(struct process *p)
 	if (p->ended)
 		return (false);
 	if (p->owner != getpid())
-		return (is_alive(p->pid));
+		return (process_is_alive(p->pid));
 	got = waitpid(p->pid, &status, WNOHANG);
 	if (got == 0)
 		return (true);
 	if (got < 0) /* adopted, and not ours to wait for */
-		return (is_alive(p->pid));
+		return (process_is_alive(p->pid));
 	p->ended = true;
 	p->status = WIFEXITED(status) ? WEXITSTATUS(status)
 				      : 128 + WTERMSIG(status);

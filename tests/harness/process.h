@@ -61,4 +61,7 @@ struct process_result {
 };
 struct process_result process_run(const struct process_options *options);
 
+/* Is any process of that id there, and more than a zombie? */
+bool process_is_alive(pid_t pid);
+
 #endif

@@ -60,7 +60,7 @@ START_TEST(process_left_running_by_a_test_ends_with_it)
 		atoi(scratch_read(scratch_printf("%s/left", scratch_root())));
 
 	ck_assert_int_gt(pid, 1);
-	wait_until(kill(pid, 0) != 0, 5000);
+	wait_until(!process_is_alive(pid), 5000);
 }
 END_TEST
 
