@@ -7,13 +7,13 @@
 # and workers in a scratch directory, $state.
 
 deploy=$top/deploy
-# shellcheck source=../../deploy/lib/packages.sh
+# shellcheck source=deploy/lib/packages.sh
 . "$deploy/lib/packages.sh"
-# shellcheck source=../../deploy/lib/processes.sh
+# shellcheck source=deploy/lib/processes.sh
 . "$deploy/lib/processes.sh"
-# shellcheck source=../../deploy/lib/settings.sh
+# shellcheck source=deploy/lib/settings.sh
 . "$deploy/lib/settings.sh"
-# shellcheck source=../../deploy/lib/servers.sh
+# shellcheck source=deploy/lib/servers.sh
 . "$deploy/lib/servers.sh"
 
 say() {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
+# shellcheck disable=SC2015 # `a && b || fail` means: fail if either does
 # shellcheck disable=SC2154 # names of the scripts that read this, of lib.sh and sides.sh
 #
 # scenarios: what is measured, and how it is printed.
