@@ -110,7 +110,7 @@ nginx_servers() {
 	nginx_server go <<<"$gzip_on $keep fastcgi_pass go;"
 	nginx_upstream node "$state/own/node.sock"
 	nginx_server node <<<"$gzip_on proxy_pass http://node; proxy_http_version 1.1;
-		proxy_set_header Connection ''; proxy_buffer_size 16k; proxy_buffers 16 64k;
+		proxy_set_header Connection ''; proxy_buffer_size 64k; proxy_buffers 16 64k;
 		proxy_busy_buffers_size 256k;"
 	nginx_upstream herd "$state/herd.sock"
 	nginx_server herd <<<"$keep fastcgi_pass herd;"
