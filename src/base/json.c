@@ -28,18 +28,21 @@ json_kind_of(struct bytes value)
 	}
 }
 
-/* Step over a string, quotes and all. */
+/* Step over a string, quotes and all.  A quote ends it unless an odd number of
+ * backslashes stands before. */
 static void
 skip_string(struct cursor *c)
 {
-	for (c->at++; c->at < c->end; c->at++) {
-		if (*c->at == '"') {
-			c->at++;
+	const char *first = ++c->at, *quote, *before;
+
+	while ((quote = memchr(c->at, '"', (size_t)(c->end - c->at))) != NULL) {
+		for (before = quote; before > first && before[-1] == '\\';)
+			before--;
+		c->at = quote + 1;
+		if ((quote - before) % 2 == 0)
 			return;
-		}
-		if (*c->at == '\\' && c->at + 1 < c->end)
-			c->at++;
 	}
+	c->at = c->end;
 }
 
 /* Step over brackets and all between them. */
