@@ -167,22 +167,6 @@ put_in_redis(struct tiers *t, const struct entry *e)
 	return (redis_tier_put(t->redis, e));
 }
 
-/*
- * No record since its load matches `e`, says PostgreSQL, which knows all: so it is as
- * good as loaded when this step began, and Redis need not have known of it before.
- */
-static struct entry *
-as_of_now(const struct flight *f, struct entry *e)
-{
-	struct entry *same;
-
-	if (f->since <= e->fence ||
-	    entry_renew(e, &e->life, f->since, e->cost_ms, &same) != R_OK)
-		return (e);
-	entry_unref(e);
-	return (same);
-}
-
 /* Found in PostgreSQL: answer, give the lease back if that is all, and fill
  * the tiers above; like found(). */
 static bool
@@ -230,7 +214,7 @@ take_lease(void *arg)
 	r = postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e);
 	if (r != R_OK)
 		count_lookup(f, CACHE_POSTGRES, r);
-	if (r == R_OK && found_in_postgres(f, as_of_now(f, e))) {
+	if (r == R_OK && found_in_postgres(f, e)) {
 		flight_land(f, R_OK, 0);
 		return;
 	}
