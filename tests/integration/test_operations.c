@@ -262,30 +262,6 @@ START_TEST(stats_have_the_numbers_that_the_contract_names)
 }
 END_TEST
 
-START_TEST(recommendation_comes_with_its_evidence)
-{
-	const char *admin = stack_login("root@example.org", "admin");
-	json_t *advice;
-
-	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1");
-	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
-	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "0");
-	stack_workers(1);
-	for (int i = 0; i < 60; i++)
-		assert_status(stack_get(ALPHA, NULL), 200);
-	advice = tree_find(tree_at(stats(admin), "recommendations"), "kind",
-			   "low_hit_rate");
-	ck_assert_ptr_nonnull(advice);
-	ck_assert_str_eq(tree_string(advice, "category"), "models");
-	ck_assert_int_eq(tree_int(advice, "evidence.requests"), 60);
-	ck_assert(json_real_value(tree_at(advice, "evidence.hit_rate")) < 0.8);
-	ck_assert(json_real_value(
-			  tree_at(advice,
-				  "evidence.share_of_loads_due_to_expiry")) >
-		  0.5);
-}
-END_TEST
-
 START_TEST(cleaned_entries_are_counted)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -709,7 +685,6 @@ suite_operations(void)
 	tcase_add_test(t, metrics_are_to_the_taste_of_promtool);
 	tcase_add_test(t, metrics_are_for_cron_and_admins);
 	tcase_add_test(t, stats_have_the_numbers_that_the_contract_names);
-	tcase_add_test(t, recommendation_comes_with_its_evidence);
 	tcase_add_test(t, cleaned_entries_are_counted);
 	tcase_add_test(t, health_is_ok_while_all_is_there);
 	tcase_add_loop_test(t, health_answers_in_time_whatever_stands_still, 0,
