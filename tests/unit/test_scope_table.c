@@ -62,6 +62,20 @@ START_TEST(newest_position_of_a_scope_counts_in_any_order)
 }
 END_TEST
 
+START_TEST(soft_record_only_makes_stale_what_no_hard_one_ends)
+{
+	const struct bytes key = BYTES("models:all:all");
+
+	scope_table_add(t, BYTES("models:*"), 10, SCOPE_HARD);
+	scope_table_add(t, BYTES("models:*"), 20, SCOPE_SOFT);
+	ck_assert_int_eq(scope_table_judge(t, key, 9), SCOPE_HARD);
+	ck_assert_int_eq(scope_table_judge(t, key, 10), SCOPE_SOFT);
+	ck_assert_int_eq(scope_table_judge(t, key, 20), SCOPE_NONE);
+	scope_table_add(t, key, 30, SCOPE_HARD);
+	ck_assert_int_eq(scope_table_judge(t, key, 20), SCOPE_HARD);
+}
+END_TEST
+
 START_TEST(scope_is_copied)
 {
 	char scope[] = "models:*";
@@ -177,6 +191,7 @@ suite_scope_table(void)
 	tcase_add_test(tc, empty_table_outdates_nothing);
 	tcase_add_test(tc, record_outdates_older_fences_of_what_it_matches);
 	tcase_add_test(tc, newest_position_of_a_scope_counts_in_any_order);
+	tcase_add_test(tc, soft_record_only_makes_stale_what_no_hard_one_ends);
 	tcase_add_test(tc, scope_is_copied);
 	tcase_add_test(tc, full_table_rather_outdates_too_much);
 	tcase_add_test(tc, full_table_takes_a_known_scope_without_forgetting);
