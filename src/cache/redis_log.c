@@ -11,19 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Entries live this much shorter than the scopes that could outdate them. */
-#define SCOPE_EXTRA_MS 600000
-
 /*
  * KEYS: @log, then a name for each record.  ARGV: from, to, life of a scope, then
  * "position soft" for each record; last the time and a token.  Returns the position that is known
  * now, or the token of a Redis that has lost its own: what was read before that was
  * seen may be older than what Redis has been told and forgotten.
  */
-static const char push_script[] =
+static const char push_script[] = REDIS_TIER_GET
 	"local from, to = tonumber(ARGV[1]), tonumber(ARGV[2]) "
-	"local log = redis.call('GET', KEYS[1]) "
-	"if not log then "
+	"local log = get(KEYS[1]) "
+	"if not log or log == '' then "
 	"  log = '?' .. ARGV[#ARGV] "
 	"  redis.call('SET', KEYS[1], log) "
 	"end "
@@ -32,7 +29,7 @@ static const char push_script[] =
 	"if tonumber(at) < from then return tonumber(at) end "
 	"for i = 2, #KEYS do "
 	"  local position, is_soft = string.match(ARGV[i + 2], '(%d+) (%d)') "
-	"  local old = redis.call('GET', KEYS[i]) or '0 0' "
+	"  local old = get(KEYS[i]) or '0 0' "
 	"  local hard, soft = string.match(old, '^(%d+) (%d+)$') "
 	"  if not hard then hard, soft = position, '0' end "
 	"  if is_soft == '1' then "
@@ -96,8 +93,9 @@ redis_log_push(struct redis_tier *t, int64_t from, int64_t to,
 		argv[argc++].len = prefix + 7 + records[i].scope.len;
 	}
 	for (i = 0; i < 3; i++) {
-		const int64_t numbers[] = { from, to,
-					    t->ttl_max_ms + SCOPE_EXTRA_MS };
+		const int64_t numbers[] = {
+			from, to, t->ttl_max_ms + REDIS_SCOPE_EXTRA_MS
+		};
 
 		lengths[i] = text.len;
 		buf_int(&text, numbers[i]);

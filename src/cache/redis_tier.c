@@ -295,17 +295,24 @@ redis_tier_inspect(struct redis_tier *t, struct bytes key,
 	return (R_OK);
 }
 
-static const char put_script[] =
-	"local log = redis.call('GET', KEYS[2]) or '' "
-	"local floor = string.match(log, '^%d+ (%d+) %d+$') "
+/* A scope that cannot be read may have said that all up to now is outdated: that is
+ * what it says then. */
+static const char put_script[] = REDIS_TIER_GET
+	"local log = get(KEYS[2]) or '' "
+	"local now, floor = string.match(log, '^(%d+) (%d+) %d+$') "
 	"if not floor then return -1 end "
 	"local fence = tonumber(ARGV[2]) "
 	"if fence < tonumber(floor) then return 0 end "
 	"for i = 3, #KEYS do "
-	"  local at = redis.call('GET', KEYS[i]) "
+	"  local at = get(KEYS[i]) "
 	"  if at then "
 	"    local hard, soft = string.match(at, '^(%d+) (%d+)$') "
-	"    if not hard or tonumber(hard) > fence or tonumber(soft) > fence then return 0 end "
+	"    if not hard or tonumber(hard) > tonumber(now) or "
+	"      tonumber(soft) > tonumber(now) then "
+	"      hard, soft = now, '0' "
+	"      redis.call('SET', KEYS[i], now .. ' 0', 'PX', ARGV[4]) "
+	"    end "
+	"    if tonumber(hard) > fence or tonumber(soft) > fence then return 0 end "
 	"  end "
 	"end "
 	"redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) "
@@ -316,7 +323,7 @@ redis_tier_put(struct redis_tier *t, const struct entry *e)
 {
 	struct redis_command c = { .prefix = t->prefix };
 	struct buf wire = { 0 };
-	char keys[16], fence[24], life[24];
+	char keys[16], fence[24], life[24], scope_life[24];
 	int64_t life_ms = e->life.stale_until_ms - clock_wall_ms();
 	enum result r = R_NO_MEMORY;
 
@@ -335,10 +342,13 @@ redis_tier_put(struct redis_tier *t, const struct entry *e)
 	snprintf(keys, sizeof(keys), "%u", c.argc - 3);
 	snprintf(fence, sizeof(fence), "%lld", (long long)e->fence);
 	snprintf(life, sizeof(life), "%lld", (long long)life_ms);
+	snprintf(scope_life, sizeof(scope_life), "%lld",
+		 (long long)(t->ttl_max_ms + REDIS_SCOPE_EXTRA_MS));
 	c.argv[2] = bytes_of(keys);
 	redis_command_text(&c, buf_bytes(&wire));
 	redis_command_text(&c, bytes_of(fence));
 	redis_command_text(&c, bytes_of(life));
+	redis_command_text(&c, bytes_of(scope_life));
 	r = redis_command_call(&c, t->redis, redis_command_flag, NULL);
 out:
 	buf_fini(&wire);

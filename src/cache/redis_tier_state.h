@@ -10,6 +10,17 @@
 /*
  * redis_tier_state: what redis_tier.c and redis_log.c share, and nobody else sees.
  */
+/* Lua: what a name holds; false: nothing, "": what we never put there. */
+#define REDIS_TIER_GET                                   \
+	"local function get(name) "                      \
+	"  local held = redis.pcall('GET', name) "       \
+	"  if type(held) == 'table' then return '' end " \
+	"  return held "                                 \
+	"end "
+
+/* Entries live this much shorter than the scopes that could outdate them. */
+#define REDIS_SCOPE_EXTRA_MS 600000
+
 struct redis_tier {
 	struct redis *redis;
 	char *prefix; /* "wf:v1:" */
