@@ -69,7 +69,7 @@ make_entry(const struct flight *f, enum result loaded, struct entry **out)
 /* Give the entry to the tiers; false when one knows that it is outdated
  * already, or none could say. */
 static bool
-store(struct flight *f, struct entry *e, bool *stored)
+store(struct flight *f, struct entry *e, bool *stored, bool *again)
 {
 	struct tiers *t = &f->home->tiers;
 	enum result in_redis = R_UNAVAILABLE, in_pg, in_memory = R_CONFLICT;
@@ -77,6 +77,7 @@ store(struct flight *f, struct entry *e, bool *stored)
 	flight_cut(f);
 	if (redis_tier_is_usable(t->redis))
 		in_redis = redis_tier_put(t->redis, e);
+	*again = in_redis == R_UNAVAILABLE && redis_tier_is_usable(t->redis);
 	in_pg = in_redis == R_CONFLICT
 			? R_CONFLICT
 			: postgres_tier_put(t->pg, e, f->query.log_key);
@@ -99,16 +100,19 @@ loaded_value(struct flight *f, struct entry *e)
 				  .tier = CACHE_ORIGIN,
 				  .entry = e };
 	enum joined latest = JOINED_BEFORE;
+	bool again = false;
 
 	if (f->bypass) {
 		a.status = CACHE_BYPASS;
 		latest = JOINED_AFTER;
-	} else if (store(f, e, &a.stored)) {
+	} else if (store(f, e, &a.stored, &again)) {
 		flight_say(f, "SET");
 		latest = JOINED_DURING;
 	}
 	lease_give(f->home->tiers.leases, &f->lease);
 	flight_answer(f, latest, &a);
+	if (again)
+		flight_put_again(f, e);
 	if (policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH) {
 		/* Made of parts that could not be loaded: no use to hurry. */
 		entry_unref(f->previous);

@@ -167,6 +167,16 @@ put_in_redis(struct tiers *t, const struct entry *e)
 	return (redis_tier_put(t->redis, e));
 }
 
+void
+flight_put_again(struct flight *f, const struct entry *e)
+{
+	struct tiers *t = &f->home->tiers;
+
+	if (invalidation_look(t->invalidation,
+			      clock_monotonic_ms() + TELL_MS) == R_OK)
+		(void)!put_in_redis(t, e);
+}
+
 /* Found in PostgreSQL: answer, give the lease back if that is all, and fill
  * the tiers above; like found(). */
 static bool
@@ -180,12 +190,8 @@ found_in_postgres(struct flight *f, struct entry *e)
 	ends = found(f, e, CACHE_POSTGRES);
 	if (ends)
 		lease_give(t->leases, &f->lease);
-	/* A Redis that has lost everything takes nothing before it has heard
-	 * of the log; by now nobody waits for that. */
-	if (in_redis == R_UNAVAILABLE &&
-	    invalidation_look(t->invalidation,
-			      clock_monotonic_ms() + TELL_MS) == R_OK)
-		(void)!put_in_redis(t, e);
+	if (in_redis == R_UNAVAILABLE)
+		flight_put_again(f, e);
 	entry_unref(e);
 	return (ends);
 }

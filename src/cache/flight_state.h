@@ -87,6 +87,10 @@ void flight_answer(struct flight *f, enum joined latest,
  * for those who come until it is time to try again. */
 void flight_land(struct flight *f, enum result failure, int64_t retry_ms);
 
+/* A Redis that is new, or has lost everything, has refused `e`, for it takes nothing
+ * before it has heard of the log.  Wait for that; nobody should wait for us. */
+void flight_put_again(struct flight *f, const struct entry *e);
+
 /* A tier's or a load's entry may be shown: is it a hit or stale? */
 enum cache_status flight_status_of(const struct entry *e);
 
