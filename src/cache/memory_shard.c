@@ -371,13 +371,15 @@ candidate(const struct memory_shard *s, uint32_t keep)
 bool
 memory_shard_evict(struct memory_shard *s, uint32_t keep)
 {
-	size_t rounds = 0;
+	size_t moved = 0; /* to the end of main, in this call */
 
 	for (unsigned chances = 0;; chances++) {
 		uint32_t node = s->count == 0 ? 0 : candidate(s, keep);
 		struct memory_shard_node *n = &s->nodes[node];
 
-		if (node == 0)
+		/* Who was moved has had no time to be asked for again. */
+		if (node == 0 ||
+		    (n->queue == IN_MAIN && moved >= s->main.count))
 			return (false);
 		if (n->hits == 0 || chances >= CHANCES_MAX) {
 			if (n->queue == IN_SMALL)
@@ -385,10 +387,9 @@ memory_shard_evict(struct memory_shard *s, uint32_t keep)
 			memory_shard_remove(s, node);
 			return (true);
 		}
-		if (n->queue == IN_MAIN && rounds++ >= s->main.count)
-			return (false);
+		moved++;
 		dequeue(s, node);
-		n->hits = n->queue == IN_SMALL ? 0 : (uint8_t)(n->hits - 1);
+		n->hits = n->queue == IN_SMALL ? 1 : (uint8_t)(n->hits - 1);
 		n->queue = IN_MAIN;
 		enqueue(s, node);
 	}
