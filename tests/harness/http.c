@@ -134,8 +134,10 @@ single_handle(void)
 	static pid_t owner;
 
 	if (owner != getpid()) {
+		/* A parent's would share its socket: closed here, not there. */
+		curl_easy_cleanup(curl);
 		curl_global_init(CURL_GLOBAL_ALL);
-		curl = curl_easy_init(); /* a parent's would share its socket */
+		curl = curl_easy_init();
 		owner = getpid();
 	}
 	curl_easy_reset(curl);
