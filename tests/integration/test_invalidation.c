@@ -339,11 +339,9 @@ START_TEST(garbage_in_place_of_an_invalidation_is_a_miss)
 	wait_until(is_cached(0, anna), 5000);
 	harness_redis_command(stack.redis, "SET wf:v1:@scope:models:* rubbish");
 	harness_redis_command(stack.redis, "SET wf:v1:@scope:auth:* {}");
-	for (unsigned i = 0; i < 5; i++) {
-		const char *status = http_header(get(0, anna), "Cache-Status");
-
-		ck_assert_ptr_null(strstr(status, "detail=redis"));
-	}
+	/* What is stored after that replaces the garbage by a position. */
+	ck_assert_ptr_null(strstr(http_header(get(0, anna), "Cache-Status"),
+				  "detail=redis"));
 	update("anna", "new");
 	wait_until(shows(0, anna, "new"), 2000);
 }
