@@ -116,14 +116,11 @@ run_list(struct run *r)
 		.limit = r->values->of[2],
 		.offset = r->values->of[3],
 	};
-	int64_t total = 0;
 	enum result result;
 
-	buf_str(&r->body, "{\"data\":");
-	result = inventory_list(r->services->cache, &page, &r->body, &total);
-	buf_printf(&r->body, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s}",
-		   (long long)total, BYTES_ARG(page.limit),
-		   BYTES_ARG(page.offset));
+	buf_char(&r->body, '{');
+	result = inventory_add_page(r->services->cache, &page, &r->body);
+	buf_char(&r->body, '}');
 	return (result);
 }
 

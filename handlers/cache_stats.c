@@ -339,15 +339,9 @@ add_keys(struct run *r)
 		.limit = r->values->of[2],
 		.offset = r->values->of[3],
 	};
-	int64_t total = 0;
-	enum result result;
 
-	buf_str(&r->body, ",\"data\":");
-	result = inventory_list(r->services->cache, &page, &r->body, &total);
-	buf_printf(&r->body, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s",
-		   (long long)total, BYTES_ARG(page.limit),
-		   BYTES_ARG(page.offset));
-	return (result);
+	buf_char(&r->body, ',');
+	return (inventory_add_page(r->services->cache, &page, &r->body));
 }
 
 static enum result

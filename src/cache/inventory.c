@@ -51,9 +51,9 @@ add_tiers(const struct tiers *t, struct bytes key, bool *redis_answers,
 	entry_unref(e);
 }
 
-enum result
-inventory_list(struct cache *c, const struct inventory_page *page,
-	       struct buf *to, int64_t *total)
+static enum result
+list_keys(struct cache *c, const struct inventory_page *page, struct buf *to,
+	  int64_t *total)
 {
 	static const char sql[] =
 		"WITH found AS (SELECT cache_key, size_bytes, "
@@ -191,4 +191,19 @@ inventory_redis_keys(struct cache *c)
 		       &keys) != R_OK)
 		keys = -1;
 	return (keys);
+}
+
+enum result
+inventory_add_page(struct cache *c, const struct inventory_page *page,
+		   struct buf *to)
+{
+	int64_t total = 0;
+	enum result r;
+
+	buf_str(to, "\"data\":");
+	r = list_keys(c, page, to, &total);
+	buf_printf(to, ",\"total\":%lld,\"limit\":%.*s,\"offset\":%.*s",
+		   (long long)total, BYTES_ARG(page->limit),
+		   BYTES_ARG(page->offset));
+	return (r);
 }

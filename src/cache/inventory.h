@@ -9,15 +9,16 @@
  */
 
 /* Append {"key", "size_bytes", "ttl_seconds", "stale", "tier", "tiers"} of
- * the keys that `glob` matches, as a JSON array in order of key; `*total` is
- * how many there are. */
+ * the keys that `glob` matches, as a JSON array in order of key, in its frame:
+ * "data", "total", "limit" and "offset", members of an object that the caller
+ * opens and closes. */
 struct inventory_page {
 	struct bytes glob;
 	struct bytes limit, offset; /* numbers */
 };
-MUST_USE enum result inventory_list(struct cache *c,
-				    const struct inventory_page *page,
-				    struct buf *to, int64_t *total);
+MUST_USE enum result inventory_add_page(struct cache *c,
+					const struct inventory_page *page,
+					struct buf *to);
 
 /* Append the arguments that a stored key was loaded with, whatever its age. */
 MUST_USE enum result inventory_arguments(struct cache *c, struct bytes key,
