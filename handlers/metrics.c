@@ -39,13 +39,42 @@ add_breakers(struct buf *to, const struct metrics_report *r)
 	buf_fini(&labels);
 }
 
-/* The sizes of one category as one: returns how many are left. */
-static unsigned
-merge(const struct router *router, struct inventory_size *sizes, unsigned n)
+/* What a tier keeps. */
+struct stored {
+	const char *tier;
+	struct inventory_size sizes[INVENTORY_SIZES];
+	unsigned n;
+};
+
+/* The memory of all workers. */
+static void
+survey_memory(const struct metrics_report *r, struct stored *s)
 {
+	const struct metrics_gauge *g;
+	unsigned i;
+
+	for (i = 0; i < r->n_gauges && s->n < INVENTORY_SIZES; i++) {
+		g = &r->gauges[i];
+		if (!bytes_equal(g->name, BYTES("memory_entries")) ||
+		    (g->label.len == 0 && g->value == 0))
+			continue;
+		snprintf(s->sizes[s->n].prefix, sizeof(s->sizes[s->n].prefix),
+			 "%.*s", BYTES_ARG(g->label));
+		s->sizes[s->n].entries = g->value;
+		s->sizes[s->n].bytes =
+			metrics_gauge(r, "memory_bytes", s->sizes[s->n].prefix);
+		s->n++;
+	}
+}
+
+/* The sizes of one category as one. */
+static void
+merge(const struct router *router, struct stored *s)
+{
+	struct inventory_size *sizes = s->sizes;
 	unsigned i, k, left = 0;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < s->n; i++) {
 		const char *category = router_category(router, sizes[i].prefix);
 
 		for (k = 0; k < left; k++)
@@ -59,53 +88,57 @@ merge(const struct router *router, struct inventory_size *sizes, unsigned n)
 		sizes[k].entries += sizes[i].entries;
 		sizes[k].bytes += sizes[i].bytes;
 	}
-	return (left);
+	s->n = left;
 }
 
 enum measure { ENTRIES, SIZE };
 
 static void
 add_stored(struct buf *to, const char *name, const struct router *router,
-	   const struct inventory_size *size, enum measure measure)
+	   const struct stored *s, enum measure measure)
 {
 	struct buf labels = { 0 };
+	unsigned i;
 
-	exposition_label(&labels, "category",
-			 bytes_of(router_category(router, size->prefix)));
-	exposition_label(&labels, "tier", BYTES("postgres"));
-	exposition_sample(to, name, buf_bytes(&labels),
-			  measure == ENTRIES ? size->entries : size->bytes);
+	for (i = 0; i < s->n; i++) {
+		buf_clear(&labels);
+		exposition_label(&labels, "category",
+				 bytes_of(router_category(router,
+							  s->sizes[i].prefix)));
+		exposition_label(&labels, "tier", bytes_of(s->tier));
+		exposition_sample(to, name, buf_bytes(&labels),
+				  measure == ENTRIES ? s->sizes[i].entries
+						     : s->sizes[i].bytes);
+	}
 	buf_fini(&labels);
 }
 
-/* What is kept: of memory in all, of PostgreSQL by category. */
 static void
 add_sizes(struct buf *to, const struct services *s,
 	  const struct metrics_report *r)
 {
-	int64_t redis_keys = inventory_redis_keys(s->cache);
-	struct inventory_size sizes[INVENTORY_SIZES];
-	unsigned i, n = inventory_sizes(s->cache, sizes);
+	struct stored tiers[] = {
+		{ .tier = "memory" },
+		{ .tier = "redis" },
+		{ .tier = "postgres" },
+	};
+	unsigned i;
 
-	n = merge(s->router, sizes, n);
-	exposition_family(to, "warmfront_cache_entries", "gauge",
-			  "Entries in a tier; of Redis, keys of the whole "
-			  "database.");
-	exposition_sample(to, "warmfront_cache_entries",
-			  BYTES("tier=\"memory\""),
-			  metrics_gauge(r, "memory_entries", NULL));
-	if (redis_keys >= 0)
-		exposition_sample(to, "warmfront_cache_entries",
-				  BYTES("tier=\"redis\""), redis_keys);
-	for (i = 0; i < n; i++)
-		add_stored(to, "warmfront_cache_entries", s->router, &sizes[i],
+	survey_memory(r, &tiers[0]);
+	tiers[1].n = inventory_redis_sizes(s->cache, tiers[1].sizes);
+	tiers[2].n = inventory_sizes(s->cache, tiers[2].sizes);
+	for (i = 0; i < 3; i++)
+		merge(s->router, &tiers[i]);
+	exposition_family(
+		to, "warmfront_cache_entries", "gauge",
+		"Entries in a tier; of memory, all workers' together.");
+	for (i = 0; i < 3; i++)
+		add_stored(to, "warmfront_cache_entries", s->router, &tiers[i],
 			   ENTRIES);
 	exposition_family(to, "warmfront_cache_bytes", "gauge",
 			  "Bytes that a tier's entries take.");
-	exposition_sample(to, "warmfront_cache_bytes", BYTES("tier=\"memory\""),
-			  metrics_gauge(r, "memory_bytes", NULL));
-	for (i = 0; i < n; i++)
-		add_stored(to, "warmfront_cache_bytes", s->router, &sizes[i],
+	for (i = 0; i < 3; i++)
+		add_stored(to, "warmfront_cache_bytes", s->router, &tiers[i],
 			   SIZE);
 }
 

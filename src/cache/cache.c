@@ -62,14 +62,29 @@ add_breaker(struct buf *to, const char *name, enum breaker_state state)
 	buf_printf(to, ",\"breaker|%s/%s\":1", name, words[state]);
 }
 
+/* By family of keys: which category that is, is the endpoints' to say. */
+static void
+add_memory(struct memory *m, struct buf *to)
+{
+	struct memory_families f;
+	unsigned i;
+
+	memory_survey(m, &f);
+	for (i = 0; i <= f.named; i++)
+		buf_printf(to,
+			   "%s\"memory_entries|%s\":%zu,"
+			   "\"memory_bytes|%s\":%zu",
+			   i > 0 ? "," : "", f.of[i].name, f.of[i].entries,
+			   f.of[i].name, f.of[i].bytes);
+}
+
 static void
 add_gauges(void *arg, struct buf *to)
 {
 	struct cache *c = arg;
 	struct tiers *t = &c->tiers;
 
-	buf_printf(to, "\"memory_entries|\":%zu,\"memory_bytes|\":%zu",
-		   memory_count(t->memory), memory_bytes(t->memory));
+	add_memory(t->memory, to);
 	add_breaker(to, "postgres", postgres_state(t->pg));
 	if (t->redis != NULL)
 		add_breaker(to, "redis",

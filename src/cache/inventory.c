@@ -9,6 +9,7 @@
 
 #define LIST_MS 10000 /* looks at the whole table */
 #define SIZES_MS 1000 /* so do these, but they are asked for often */
+#define CENSUS_KEYS "1000"
 
 static struct postgres_value
 text_value(struct bytes text)
@@ -170,27 +171,97 @@ inventory_sizes(struct cache *c,
 	return (i);
 }
 
-static enum result
-take_integer(void *arg, const struct redis_reply *reply)
+/*
+ * ARGV: prefix of our names, how many keys to look at.  Returns how many keys there
+ * are, how many were looked at, and of ours among these, for each first part of
+ * keys: the part, keys and bytes.  SCAN goes by the hash of keys, so what it
+ * meets first is a fair sample.
+ */
+static const char census_script[] =
+	"local all = redis.call('DBSIZE') "
+	"local at, seen, entries, bytes, out = '0', 0, {}, {}, {} "
+	"repeat "
+	"  local page = redis.call('SCAN', at, 'COUNT', ARGV[2]) "
+	"  at, seen = page[1], seen + #page[2] "
+	"  for _, name in ipairs(page[2]) do "
+	"    local family = string.sub(name, 1, #ARGV[1]) == ARGV[1] and "
+	"      string.match(name, '^([^:@]+):', #ARGV[1] + 1) "
+	"    local size = family and redis.pcall('STRLEN', name) "
+	"    if type(size) == 'number' then "
+	"      entries[family] = (entries[family] or 0) + 1 "
+	"      bytes[family] = (bytes[family] or 0) + #name + size "
+	"    end "
+	"  end "
+	"until at == '0' or seen >= tonumber(ARGV[2]) "
+	"if at == '0' then all = seen end "
+	"for family, n in pairs(entries) do "
+	"  out[#out + 1] = {family, n, bytes[family]} "
+	"end "
+	"return {all, seen, out}";
+
+struct census {
+	struct inventory_size *sizes;
+	unsigned n;
+};
+
+static int64_t
+scale(int64_t part, int64_t seen, int64_t all)
 {
-	if (reply->type != REDIS_INTEGER)
+	double whole = (double)part * (double)all / (double)seen;
+
+	return (whole < (double)(INT64_MAX / 2) ? (int64_t)whole
+						: INT64_MAX / 2);
+}
+
+static enum result
+take_census(void *arg, const struct redis_reply *reply)
+{
+	struct census *c = arg;
+	const struct redis_reply *of, *families;
+	unsigned i;
+
+	if (reply->type != REDIS_ARRAY || reply->count != 3 ||
+	    reply->items[1].integer < 0 ||
+	    reply->items[0].integer < reply->items[1].integer)
 		return (R_BAD_ANSWER);
-	*(int64_t *)arg = reply->integer;
+	families = &reply->items[2];
+	for (i = 0; i < families->count && c->n < INVENTORY_SIZES; i++) {
+		of = families->items[i].items;
+		if (families->items[i].count != 3 ||
+		    reply->items[1].integer == 0)
+			return (R_BAD_ANSWER);
+		c->sizes[c->n] = (struct inventory_size){
+			.entries = scale(of[1].integer, reply->items[1].integer,
+					 reply->items[0].integer),
+			.bytes = scale(of[2].integer, reply->items[1].integer,
+				       reply->items[0].integer),
+		};
+		snprintf(c->sizes[c->n].prefix, sizeof(c->sizes[c->n].prefix),
+			 "%.*s", BYTES_ARG(of[0].text));
+		c->n++;
+	}
 	return (R_OK);
 }
 
-int64_t
-inventory_redis_keys(struct cache *c)
+unsigned
+inventory_redis_sizes(struct cache *c,
+		      struct inventory_size out[static INVENTORY_SIZES])
 {
-	static const struct bytes argv[] = { BYTES_INIT("DBSIZE") };
 	const struct tiers *t = cache_tiers(c);
-	int64_t keys = -1;
+	struct census census = { .sizes = out };
+	const struct bytes argv[] = {
+		BYTES("EVAL"),
+		bytes_of(census_script),
+		BYTES("0"),
+		bytes_of(t->redis != NULL ? redis_tier_prefix(t->redis) : ""),
+		BYTES(CENSUS_KEYS),
+	};
 
 	if (redis_tier_is_usable(t->redis) &&
-	    redis_call(redis_tier_redis(t->redis), argv, 1, take_integer,
-		       &keys) != R_OK)
-		keys = -1;
-	return (keys);
+	    redis_call(redis_tier_redis(t->redis), argv, 5, take_census,
+		       &census) != R_OK)
+		return (0);
+	return (census.n);
 }
 
 enum result

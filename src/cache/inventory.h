@@ -36,7 +36,9 @@ struct inventory_size {
 unsigned inventory_sizes(struct cache *c,
 			 struct inventory_size out[static INVENTORY_SIZES]);
 
-/* How many keys the Redis database has, ours or not; -1: it does not say. */
-int64_t inventory_redis_keys(struct cache *c);
+/* The same of Redis, entries and bytes alone; reckoned from a sample where the
+ * database has more than a thousand keys. */
+unsigned inventory_redis_sizes(
+	struct cache *c, struct inventory_size out[static INVENTORY_SIZES]);
 
 #endif

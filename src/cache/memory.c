@@ -320,3 +320,14 @@ memory_bytes(struct memory *m)
 {
 	return (atomic_load_explicit(&m->bytes, memory_order_relaxed));
 }
+
+void
+memory_survey(struct memory *m, struct memory_families *out)
+{
+	*out = (struct memory_families){ 0 };
+	for (unsigned i = 0; i < SHARDS; i++) {
+		lock_take(&m->shards[i].lock);
+		memory_families_sum(out, &m->shards[i].table.families);
+		lock_give(&m->shards[i].lock);
+	}
+}

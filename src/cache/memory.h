@@ -3,6 +3,7 @@
 #define MEMORY_H
 
 #include "entry.h"
+#include "memory_families.h"
 
 /*
  * memory: the tier inside the process; a byte-bounded hash table in shards.
@@ -44,5 +45,9 @@ size_t memory_drop_prefix(struct memory *m, struct bytes prefix,
 
 size_t memory_count(struct memory *m);
 size_t memory_bytes(struct memory *m);
+
+/* What there is of each family of keys; what was put in and removed since may
+ * be in one shard's part and not yet in another's. */
+void memory_survey(struct memory *m, struct memory_families *out);
 
 #endif

@@ -25,7 +25,7 @@ struct memory_shard_node {
 	struct entry *entry;
 	uint64_t hash;
 	uint32_t newer, older; /* `older` also links spare and removed nodes */
-	uint8_t queue, hits;
+	uint8_t queue, hits, family;
 };
 
 /*
@@ -267,6 +267,19 @@ take_node(struct memory_shard *s)
 	return (s->nodes_used++);
 }
 
+/* Entries and bytes more, or less, modulo the size of a size_t. */
+static void
+account(struct memory_shard *s, const struct memory_shard_node *n,
+	size_t entries, size_t bytes)
+{
+	struct memory_family *f = &s->families.of[n->family];
+
+	s->count += entries;
+	s->bytes += bytes;
+	f->entries += entries;
+	f->bytes += bytes;
+}
+
 enum result
 memory_shard_add(struct memory_shard *s, struct entry *e, uint64_t hash)
 {
@@ -285,9 +298,9 @@ memory_shard_add(struct memory_shard *s, struct entry *e, uint64_t hash)
 	n = &s->nodes[slot.node];
 	*n = (struct memory_shard_node){ .entry = e, .hash = hash };
 	n->queue = ghost_take(s, hash) ? IN_MAIN : IN_SMALL;
+	n->family = (uint8_t)memory_families_of(&s->families, e->key);
 	enqueue(s, slot.node);
-	s->count++;
-	s->bytes += memory_shard_cost(e);
+	account(s, n, 1, memory_shard_cost(e));
 	return (R_OK);
 }
 
@@ -301,7 +314,7 @@ memory_shard_replace(struct memory_shard *s, uint32_t node, struct entry *e)
 
 	n->entry = e;
 	q->bytes += more - less;
-	s->bytes += more - less;
+	account(s, n, 0, more - less);
 	return (old);
 }
 
@@ -334,8 +347,7 @@ memory_shard_remove(struct memory_shard *s, uint32_t node)
 
 	free_slot(s, node);
 	dequeue(s, node);
-	s->count--;
-	s->bytes -= memory_shard_cost(n->entry);
+	account(s, n, (size_t)-1, 0 - memory_shard_cost(n->entry));
 	n->older = s->removed;
 	s->removed = node;
 }

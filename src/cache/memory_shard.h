@@ -4,6 +4,7 @@
 
 #include "../base/result.h"
 #include "entry.h"
+#include "memory_families.h"
 
 /*
  * memory_shard: one shard of the memory tier: an open hash table, and the S3-FIFO
@@ -29,6 +30,7 @@ struct memory_shard {
 	struct memory_shard_queue small, main;
 	uint64_t *ghosts; /* as many as half the slots */
 	uint32_t evictions;
+	struct memory_families families;
 };
 
 /* A shard begins as all zero. */

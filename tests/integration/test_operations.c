@@ -167,7 +167,11 @@ START_TEST(metrics_tell_of_all_there_is_to_know)
 		"\"closed\"} 1",
 		"warmfront_cache_entries{category=\"models\",tier=\"postgres\"}"
 		" 1",
-		"warmfront_cache_entries{tier=\"memory\"}",
+		"warmfront_cache_entries{category=\"models\",tier=\"memory\"} 1",
+		"warmfront_cache_entries{category=\"user_data\",tier=\"memory\"} 1",
+		"warmfront_cache_entries{category=\"models\",tier=\"redis\"} 1",
+		"warmfront_cache_bytes{category=\"models\",tier=\"memory\"} ",
+		"warmfront_cache_bytes{category=\"user_data\",tier=\"redis\"} ",
 		"warmfront_http_responses_total{code=\"2xx\"}",
 		"# TYPE warmfront_cache_hits_total counter",
 	};
@@ -181,8 +185,9 @@ START_TEST(metrics_tell_of_all_there_is_to_know)
 	}
 	text = scrape();
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		ck_assert_msg(strstr(text, wanted[i]) != NULL, "no %s in\n%s",
-			      wanted[i], text);
+		ck_assert_msg(strstr(text, wanted[i]) != NULL,
+			      "no %s in\n%.3000s", wanted[i],
+			      strstr(text, "# HELP warmfront_cache_entries"));
 	ck_assert_ptr_null(strstr(text, "someone"));
 	ck_assert_ptr_null(strstr(text, "user:"));
 }

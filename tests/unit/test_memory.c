@@ -578,6 +578,33 @@ invalidate(void *arg)
 	return (NULL);
 }
 
+static struct memory_family
+family(const char *name)
+{
+	struct memory_families f;
+
+	memory_survey(m, &f);
+	for (unsigned i = 0; i <= f.named; i++)
+		if (strcmp(f.of[i].name, name) == 0)
+			return (f.of[i]);
+	return ((struct memory_family){ .entries = 0 });
+}
+
+static size_t
+sum_of_families(void)
+{
+	struct memory_families f;
+	size_t sum = 0, entries = 0;
+
+	memory_survey(m, &f);
+	for (unsigned i = 0; i <= f.named; i++) {
+		sum += f.of[i].bytes;
+		entries += f.of[i].entries;
+	}
+	ck_assert_uint_eq(entries, memory_count(m));
+	return (sum);
+}
+
 START_TEST(threads_may_do_anything_at_once)
 {
 	pthread_t workers[3], other;
@@ -595,6 +622,45 @@ START_TEST(threads_may_do_anything_at_once)
 	(void)memory_drop_prefix(m, BYTES_NONE, INT64_MAX, MEMORY_DROP_HARD);
 	ck_assert_uint_eq(memory_count(m), 0);
 	ck_assert_uint_eq(memory_bytes(m), 0);
+	ck_assert_uint_eq(family("k").bytes, 0);
+}
+END_TEST
+
+/* Twelve entries of six families, put, replaced, evicted and dropped. */
+START_TEST(survey_tells_whose_the_bytes_are)
+{
+	char key[32];
+
+	for (unsigned i = 0; i < 600; i++) {
+		snprintf(key, sizeof(key), "f%u:%u", i % 6, i % 12);
+		put(&(struct want){
+			.key = key, .size = 1 + 7919 * i % 90000, .fence = i });
+	}
+	ck_assert_uint_eq(sum_of_families(), memory_bytes(m));
+	PUT("models:a", "x");
+	PUT("models:b", "y", .size = 5000);
+	PUT("user:a", "z");
+	ck_assert_uint_eq(family("models").entries, 2);
+	ck_assert_uint_gt(family("models").bytes, 5000);
+	ck_assert_uint_eq(family("user").entries, 1);
+	(void)memory_drop_key(m, BYTES("models:b"), 1, MEMORY_DROP_HARD);
+	ck_assert_uint_eq(family("models").entries, 1);
+	ck_assert_uint_lt(family("models").bytes, 5000);
+	ck_assert_uint_eq(sum_of_families(), memory_bytes(m));
+}
+END_TEST
+
+START_TEST(families_beyond_what_is_counted_apart_share_one)
+{
+	char key[64];
+
+	for (unsigned i = 0; i < 2 * MEMORY_FAMILIES; i++) {
+		snprintf(key, sizeof(key), "f%u:a", i);
+		PUT(key, "x");
+	}
+	PUT("a-name-that-is-longer-than-any-family-may-have:a", "x");
+	ck_assert_uint_ge(family("").entries, MEMORY_FAMILIES);
+	ck_assert_uint_eq(sum_of_families(), memory_bytes(m));
 }
 END_TEST
 
@@ -634,6 +700,8 @@ suite_memory(void)
 	tcase_add_test(t, no_memory_costs_entries_but_nothing_else);
 	tcase_add_test(t, random_operations_agree_with_a_plain_table);
 	tcase_add_test(t, threads_may_do_anything_at_once);
+	tcase_add_test(t, survey_tells_whose_the_bytes_are);
+	tcase_add_test(t, families_beyond_what_is_counted_apart_share_one);
 	suite_add_tcase(s, t);
 	return (s);
 }
