@@ -69,6 +69,7 @@ fill() {
 	chmod -R go+rX "$state/files"
 }
 
+# What a hit needs; what a side needs besides, stands with it.
 fastcgi_params() {
 	sed -n -e '/^fastcgi_param/p' "$deploy/nginx/warmfront-locations.conf"
 	sed -n -e '/^fastcgi_buffer/p;/^fastcgi_busy/p;/^fastcgi_max_temp/p' \
@@ -103,11 +104,13 @@ nginx_servers() {
 		rewrite ^ /\$arg_gateway break;"
 	for side in plain plain_redis php; do
 		nginx_server "$side" <<<"$gzip_on fastcgi_pass unix:$state/$side.sock;
+			fastcgi_param QUERY_STRING \$query_string;
 			fastcgi_param SCRIPT_FILENAME $top/tests/bench/bench.php;
 			fastcgi_param REDIS_SOCKET $redis_socket; $(fastcgi_params)"
 	done
 	nginx_upstream go "$state/own/go.sock"
-	nginx_server go <<<"$gzip_on $keep fastcgi_pass go;"
+	nginx_server go <<<"$gzip_on $keep fastcgi_pass go;
+		fastcgi_param SERVER_PROTOCOL \$server_protocol; $(fastcgi_params)"
 	nginx_upstream node "$state/own/node.sock"
 	nginx_server node <<<"$gzip_on proxy_pass http://node; proxy_http_version 1.1;
 		proxy_set_header Connection ''; proxy_buffer_size 64k; proxy_buffers 16 64k;
