@@ -253,6 +253,54 @@ socket_activation() {
 	kill -TERM "$daemon" && eventually 10 gone "$daemon" && wait "$daemon"
 }
 
+# The calls that the unit's SystemCallFilter= lets through.
+allowed_calls() {
+	{
+		sed -n 's/^SystemCallFilter=/= /p' "$top/deploy/systemd/warmfront.service"
+		systemd-analyze syscall-filter
+	} | awk '
+		$1 == "=" { rules[++n] = $2 " " $3 " " $4 " " $5; next }
+		/^@/ { group = $1; next }
+		NF && $1 !~ /^#/ { members[group] = members[group] " " $1 }
+		function set(name, to,   list, count, i) {
+			if (name !~ /^@/) { allowed[name] = to; return }
+			count = split(members[name], list, " ")
+			for (i = 1; i <= count; i++) set(list[i], to)
+		}
+		END {
+			set("@default", 1)
+			for (i = 1; i <= n; i++) {
+				to = rules[i] !~ /^~/
+				sub(/^~/, "", rules[i])
+				count = split(rules[i], names, " ")
+				for (k = 1; k <= count; k++) set(names[k], to)
+			}
+			for (call in allowed) if (allowed[call]) print call
+		}' | sort
+}
+
+# A worker from its start to its end, with loads, hits, a mutation and a log of them.
+sandbox_allows_what_it_does() {
+	local calls
+	rm -f "$socket"
+	# shellcheck disable=SC2016 # for that shell to expand
+	background traced bash -c 'set -a; . "$WARMFRONT_ENV"; exec "$@"' traced \
+		strace -f -qq -c -U name -o "$scratch/calls" \
+		"$WARMFRONT_BIN" serve -l "unix:$socket"
+	eventually 20 chmod 666 "$socket" || return
+	eventually 20 answers 200 "$site$path" -k &&
+		answers 200 "$site/api/models?gateway=all" -k &&
+		answers 200 "$site/api/user/data" -k -X PATCH -H "Authorization: Bearer $user_key" \
+			-H 'Content-Type: application/json' -d '{"name":"Traced"}' &&
+		answers 200 "$site/api/analytics/data" -k -H "Authorization: Bearer $user_key" &&
+		pkill -TERM -P "$daemon" && eventually 20 gone "$daemon" || return
+	calls=$(sed -n 's/^\([a-z_0-9]*\)$/\1/p' "$scratch/calls" | sort -u)
+	[ "$(wc -l <<<"$calls")" -gt 30 ] || { cat "$scratch/calls"; return 1; }
+	# The program is executed before the filter is in place, and by it.
+	calls=$(comm -13 <(allowed_calls) - <<<"$calls" | grep -vxE 'execve|syscall|total')
+	[ -z "$calls" ] || { printf 'not allowed: %s\n' "${calls//$'\n'/ }"; return 1; }
+}
+
 example_is_whole() {
 	local name
 	for name in DATABASE_URL REDIS_URL CACHE_KEY_SECRET CRON_SECRET MODELS_GATEWAYS; do
@@ -305,6 +353,11 @@ if command -v systemd-socket-activate >/dev/null; then
 	check "systemd: a worker on an activated socket" socket_activation
 else
 	skip "systemd: socket" "no systemd-socket-activate"
+fi
+if command -v systemd-analyze >/dev/null; then
+	check "systemd: the sandbox allows what a worker does" sandbox_allows_what_it_does
+else
+	skip "systemd: the sandbox" "no systemd-analyze"
 fi
 check "the example environment is for a shell too" example_is_whole
 check "the manual has every setting" manual_has_every_setting
