@@ -320,3 +320,37 @@ measure_keys() {
 	row 'empty' warmfront - - - - - "$ratio" - - - - '<= 16 MiB' "$(verdict "$ratio" '<=' 16)"
 	end_processes herd TERM
 }
+
+# Milliseconds of an update of 100,000 users and its commit, without autovacuum's help.
+bulk_update() { # ENABLE or DISABLE, the triggers
+	psql -X -q -v ON_ERROR_STOP=1 "${fact[owner_url]}" <<-END | awk '/^Time:/ { sum += $2 } END { print sum }'
+		VACUUM users;
+		BEGIN;
+		ALTER TABLE users $1 TRIGGER USER;
+		\\timing on
+		UPDATE users SET credits = credits + 1 WHERE email LIKE '%@bulk.example';
+		COMMIT;
+	END
+}
+
+measure_bulk() {
+	local i with=() without=() ratios=() ratio
+	psql -X -q -v ON_ERROR_STOP=1 "${fact[owner_url]}" >>"$state/log/bulk.log" 2>&1 <<-END ||
+		INSERT INTO users (email) SELECT n || '@bulk.example' FROM generate_series(1, 100000) n;
+		ALTER TABLE users SET (autovacuum_enabled = off);
+	END
+		fail "100,000 users cannot be made" "$state/log/bulk.log"
+	bulk_update ENABLE >/dev/null
+	for ((i = 0; i < 2 * rounds; i++)); do
+		without+=("$(bulk_update DISABLE)")
+		with+=("$(bulk_update ENABLE)")
+		ratios+=("$(calc %.2f "${with[i]} / ${without[i]}")")
+	done
+	ratio=$(printf '%s\n' "${ratios[@]}" | middle)
+	row 'update 100,000 users' 'no triggers' - "$(printf '%s\n' "${without[@]}" | middle)" \
+		- 0 - - "$ratio" "$(printf '%s\n' "${ratios[@]}" | ends)" - - '<= 1.2' \
+		"$(verdict "$ratio" '<=' 1.2)"
+	row 'update 100,000 users' 'triggers' - "$(printf '%s\n' "${with[@]}" | middle)" - 0 - - - - - - - ''
+	psql -X -q "${fact[owner_url]}" -c "DELETE FROM users WHERE email LIKE '%@bulk.example'" \
+		-c 'ALTER TABLE users RESET (autovacuum_enabled)' >>"$state/log/bulk.log" 2>&1
+}
