@@ -289,7 +289,8 @@ show_url(enum config_type type, struct bytes value, struct buf *out)
 	bool secret = false;
 	ptrdiff_t at;
 
-	for (size_t i = 0; i + 3 <= value.len && head.len == 0; i++)
+	for (size_t i = 0;
+	     i + 3 <= value.len && head.len == 0 && value.at[i] != '@'; i++)
 		if (memcmp(value.at + i, "://", 3) == 0)
 			head = (struct bytes){ value.at, i + 3 };
 	/* A URL with its scheme missing, or a key=value string. */

@@ -2,11 +2,12 @@
 
 /*
  * replay [FILE-OR-DIRECTORY...]: feed each file to the fuzz target it is linked with;
- * by default, those of FUZZ_CORPUS in the source tree.
+ * by default, those of the corpus of the program's name in the source tree.
  */
 #include "fuzz.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -81,8 +82,9 @@ main(int argc, char **argv)
 	for (int i = 1; i < argc && status == EX_OK; i++)
 		status = replay(argv[i]);
 	if (argc == 1) {
-		(void)snprintf(path, sizeof(path), "%s/%s",
-			       top != NULL ? top : ".", FUZZ_CORPUS);
+		(void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%s",
+			       top != NULL ? top : ".",
+			       program_invocation_short_name);
 		status = replay(path);
 	}
 	if (status != EX_OK)

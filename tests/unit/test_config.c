@@ -200,6 +200,7 @@ static const struct {
 	{ "DATABASE_URL", "password=hunter2 host=\x01" },
 	{ "REDIS_URL", "tcp://:hunter2@host" },
 	{ "REDIS_URL", "hunter2@host" },
+	{ "REDIS_URL", "user:hunter2@host://" },
 	{ "MODELS_GATEWAYS", "a=ftp://u:hunter2@host/" },
 	{ "MODELS_GATEWAYS", "A=https://host/?api_key=hunter2" },
 	{ "MODELS_GATEWAYS", "a=u:hunter2@host" },
