@@ -148,32 +148,10 @@ flight_status_of(const struct entry *e)
 			: CACHE_HIT);
 }
 
-/* What a flight that failed has to say while that counts. */
+/* Let who comes start anew. */
 static void
-answer_failure(struct flight *f, cache_done *done, void *arg)
+forget(struct flight *f)
 {
-	struct cache_answer a = {
-		.result = f->failure,
-		.status = f->bypass ? CACHE_BYPASS : CACHE_MISS,
-		.tier = CACHE_ORIGIN,
-		.retry_ms = f->retry_at_ms - clock_monotonic_ms(),
-	};
-
-	if (f->previous != NULL && f->query.demand != CACHE_NEW &&
-	    policy_judge(&f->previous->life, clock_wall_ms()) != FORGET &&
-	    invalidation_allows(f->home->tiers.invalidation, f->previous)) {
-		a.result = R_OK;
-		a.status = flight_status_of(f->previous);
-		a.tier = CACHE_MEMORY;
-		a.entry = entry_ref(f->previous);
-	}
-	done(arg, &a);
-}
-
-static void
-linger_is_over(void *arg)
-{
-	struct flight *f = arg;
 	struct flights *fs = f->home;
 	bool listed;
 
@@ -184,6 +162,41 @@ linger_is_over(void *arg)
 	lock_give(&fs->lock);
 	if (listed)
 		flight_unref(f);
+}
+
+/* What a flight that failed, or has a stale value, has to say while that counts. */
+static void
+answer_landed(struct flight *f, const struct cache_query *q, cache_done *done,
+	      void *arg)
+{
+	struct cache_answer a = {
+		.result = f->failure,
+		.status = f->bypass ? CACHE_BYPASS : CACHE_MISS,
+		.tier = CACHE_ORIGIN,
+		.retry_ms = f->retry_at_ms - clock_monotonic_ms(),
+	};
+
+	if (f->previous != NULL && q->demand != CACHE_NEW &&
+	    policy_judge(&f->previous->life, clock_wall_ms()) != FORGET &&
+	    invalidation_allows(f->home->tiers.invalidation, f->previous)) {
+		a.result = R_OK;
+		a.status = flight_status_of(f->previous);
+		a.tier = CACHE_MEMORY;
+		a.entry = entry_ref(f->previous);
+	} else if (f->rests) {
+		forget(f);
+		flight_join(f->home, q, done, arg);
+		return;
+	}
+	done(arg, &a);
+}
+
+static void
+linger_is_over(void *arg)
+{
+	struct flight *f = arg;
+
+	forget(f);
 	flight_unref(f);
 }
 
@@ -207,6 +220,7 @@ void
 flight_land(struct flight *f, enum result failure, int64_t retry_ms)
 {
 	struct flights *fs = f->home;
+	struct cache_query q;
 	struct waiter *left, *w;
 
 	lock_take(&fs->lock);
@@ -227,7 +241,9 @@ flight_land(struct flight *f, enum result failure, int64_t retry_ms)
 	lock_give(&fs->lock);
 	while ((w = left) != NULL) {
 		left = w->next;
-		answer_failure(f, w->done, w->arg);
+		q = f->query;
+		q.deadline_ms = w->deadline_ms;
+		answer_landed(f, &q, w->done, w->arg);
 		free(w);
 	}
 	flight_unref(f);
@@ -376,7 +392,7 @@ flight_join(struct flights *fs, const struct cache_query *q, cache_done *done,
 	}
 	lock_give(&fs->lock);
 	if (failed != NULL) {
-		answer_failure(failed, done, arg);
+		answer_landed(failed, q, done, arg);
 		flight_unref(failed);
 		return;
 	}

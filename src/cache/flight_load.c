@@ -114,9 +114,11 @@ loaded_value(struct flight *f, struct entry *e)
 	if (again)
 		flight_put_again(f, e);
 	if (policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH) {
-		/* Made of parts that could not be loaded: no use to hurry. */
+		/* Made of parts that are stale, or could not be loaded: no use to
+		 * hurry. */
 		entry_unref(f->previous);
 		f->previous = e;
+		f->rests = true;
 		flight_land(f, R_UNAVAILABLE, RETRY_MS);
 		return;
 	}

@@ -39,7 +39,8 @@ struct flight {
 	/* Under the lock. */
 	struct waiter *waiters;
 	enum joined joining; /* what a waiter that comes now is */
-	bool landed;	     /* only its failure is left */
+	bool landed;	     /* only its failure is left, */
+	bool rests;	     /* or a value that is stale: `previous` */
 	enum result failure;
 	int64_t retry_at_ms; /* monotonic; until then the failure counts */
 
@@ -84,7 +85,8 @@ void flight_answer(struct flight *f, enum joined latest,
 
 /* The work is done; the caller's reference goes.  Who joined too late for
  * the answer gets a new start; a failure counts for all who still wait, and
- * for those who come until it is time to try again. */
+ * for those who come until it is time to try again.  So does the value of a flight that
+ * rests, as long as nothing ends it. */
 void flight_land(struct flight *f, enum result failure, int64_t retry_ms);
 
 /* A Redis that is new, or has lost everything, has refused `e`, for it takes nothing

@@ -441,6 +441,23 @@ START_TEST(soft_invalidation_serves_the_old_while_it_loads_the_new)
 }
 END_TEST
 
+/* What is made of a stale part is stale, and is left alone for a while; but when it may
+ * be served no more, it is made anew. */
+START_TEST(whole_of_stale_parts_that_is_taken_out_is_made_anew)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+
+	stack_workers(1);
+	assert_status(stack_get("/api/models", NULL), 200);
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=hang");
+	invalidate(admin, "{\"pattern\":\"models:alpha:all\",\"soft\":true}");
+	for (int i = 0; i < 3; i++) {
+		invalidate(admin, "{\"pattern\":\"models:all:all\"}");
+		assert_status(stack_get("/api/models", NULL), 200);
+	}
+}
+END_TEST
+
 START_TEST(event_takes_out_one_users_entries)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -701,6 +718,7 @@ suite_operations(void)
 			    0, (int)(sizeof(forms) / sizeof(forms[0])));
 	tcase_add_test(t,
 		       soft_invalidation_serves_the_old_while_it_loads_the_new);
+	tcase_add_test(t, whole_of_stale_parts_that_is_taken_out_is_made_anew);
 	tcase_add_test(t, event_takes_out_one_users_entries);
 	tcase_add_loop_test(t, malformed_invalidation_is_refused, 0,
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));
