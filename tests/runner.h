@@ -18,4 +18,8 @@ struct runner_suite {
  * their names instead.  `suites` ends with a NULL name.  Returns main()'s value. */
 int runner_main(int argc, char **argv, const struct runner_suite *suites);
 
+/* ck_assert() for what is asked a hundred thousand times: the check library keeps
+ * a note of each of its own, and every later fork copies them. */
+#define ENSURE(expr) ((expr) ? (void)0 : ck_abort_msg("%s", #expr))
+
 #endif

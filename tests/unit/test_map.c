@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../runner.h"
+
 #include "base/alloc.h"
 #include "base/map.h"
 #include "base/random.h"
@@ -41,14 +43,14 @@ walk_and_compare(const struct map *m)
 	for (int i = 0; i < ITEMS; i++) {
 		items[i].seen = 0;
 		count += items[i].present;
-		ck_assert_ptr_eq(map_get(m, key_of(&items[i])),
-				 items[i].present ? &items[i] : NULL);
+		ENSURE(map_get(m, key_of(&items[i])) ==
+		       (items[i].present ? &items[i] : NULL));
 	}
 	ck_assert_uint_eq(map_count(m), count);
 	while ((item = map_next(m, &cursor)) != NULL)
 		item->seen++;
 	for (int i = 0; i < ITEMS; i++)
-		ck_assert_uint_eq(items[i].seen, items[i].present);
+		ENSURE(items[i].seen == items[i].present);
 }
 
 START_TEST(random_changes_agree_with_a_plain_table)
@@ -65,11 +67,11 @@ START_TEST(random_changes_agree_with_a_plain_table)
 		item = &items[(state >> 33) % ITEMS];
 		/* Grow, then shrink, then grow again. */
 		if ((state >> 20) % 8 < (step / 50000 % 2 == 0 ? 6u : 2u)) {
-			ck_assert_int_eq(map_put(m, key_of(item), item), R_OK);
+			ENSURE(map_put(m, key_of(item), item) == R_OK);
 			item->present = true;
 		} else {
-			ck_assert_ptr_eq(map_remove(m, key_of(item)),
-					 item->present ? item : NULL);
+			ENSURE(map_remove(m, key_of(item)) ==
+			       (item->present ? item : NULL));
 			item->present = false;
 		}
 		if (step % 20000 == 0)
@@ -156,8 +158,8 @@ START_TEST(passing_items_leave_no_trace)
 
 	for (int i = 0; i < 300000; i++) {
 		(void)snprintf(key, sizeof(key), "passing:%d", i);
-		ck_assert_int_eq(map_put(m, bytes_of(key), &item), R_OK);
-		ck_assert_ptr_eq(map_remove(m, bytes_of(key)), &item);
+		ENSURE(map_put(m, bytes_of(key), &item) == R_OK);
+		ENSURE(map_remove(m, bytes_of(key)) == &item);
 	}
 	ck_assert_ptr_null(map_get(m, BYTES("absent")));
 	map_free(m);
