@@ -111,6 +111,7 @@ START_TEST(twenty_megabytes_come_through_whole)
 	again = faults_ok(ALPHA, NULL, 3000);
 	ck_assert(again->body_hash == r->body_hash);
 	assert_cache(again, "HIT", NULL);
+	wait_until(faults_is_stored("models:alpha:"), 15000);
 	harness_worker_respawn(stack.worker);
 	again = faults_ok(ALPHA, NULL, 10000);
 	ck_assert(again->body_hash == r->body_hash);
