@@ -51,9 +51,10 @@ gateways_new(const struct config *c, struct gateway **out, unsigned *count,
 		} else if ((r = make(c, name, url, &all[n])) == R_OK) {
 			n++;
 		} else {
-			buf_printf(problem, "MODELS_GATEWAYS: %.*s=%.*s: %s",
-				   BYTES_ARG(name), BYTES_ARG(url),
-				   result_text(r));
+			/* Its URL may hold a password. */
+			buf_printf(problem,
+				   "MODELS_GATEWAYS: the URL of %.*s: %s",
+				   BYTES_ARG(name), result_text(r));
 		}
 	}
 	if (r != R_OK) {

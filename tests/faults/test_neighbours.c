@@ -273,6 +273,22 @@ START_TEST(secrets_are_in_no_log_and_in_no_tier)
 }
 END_TEST
 
+START_TEST(gateway_set_up_wrongly_is_named_without_its_url)
+{
+	struct process_result r;
+
+	harness_env_set(stack.env, "MODELS_GATEWAYS",
+			"alpha=https://user:%s@host:99999/", GATEWAY_KEY);
+	r = harness_warmfront(stack.env, "check", NULL);
+	ck_assert_int_eq(r.status, 1);
+	ck_assert_msg(strstr(r.out, "MODELS_GATEWAYS: the URL of alpha") !=
+			      NULL,
+		      "%s%s", r.out, r.err);
+	ck_assert_ptr_null(strstr(r.out, GATEWAY_KEY));
+	ck_assert_ptr_null(strstr(r.err, GATEWAY_KEY));
+}
+END_TEST
+
 /* Without CRON_SECRET nobody is let in, with whatever. */
 START_TEST(without_a_cron_secret_its_endpoints_are_closed)
 {
@@ -314,6 +330,7 @@ suite_neighbours(void)
 	tcase_add_loop_test(t, workers_role_cannot_do_what_it_need_not, 0,
 			    N_FORBIDDEN);
 	tcase_add_test(t, secrets_are_in_no_log_and_in_no_tier);
+	tcase_add_test(t, gateway_set_up_wrongly_is_named_without_its_url);
 	tcase_add_test(t, without_a_cron_secret_its_endpoints_are_closed);
 	return (s);
 }
