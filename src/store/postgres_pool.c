@@ -67,8 +67,8 @@ earlier(int64_t a, int64_t b)
 	return (a < b ? a : b);
 }
 
-/* One line when the server is lost and one when it is back, not one per
- * call. */
+/* One line for each of its addresses when the server is lost and one when it is
+ * back, not one per call. */
 void
 postgres_pool_note_lost(struct postgres_pool *p, struct bytes why)
 {
@@ -78,9 +78,12 @@ postgres_pool_note_lost(struct postgres_pool *p, struct bytes why)
 	news = !p->lost;
 	p->lost = true;
 	lock_give(&p->lock);
-	if (news) {
-		why = bytes_cut(&why, '\n'); /* advice follows */
-		log_warn("postgres: no connection: %.*s", BYTES_ARG(why));
+	while (news && why.len > 0) {
+		struct bytes line = bytes_cut(&why, '\n');
+
+		if (line.len > 0 && line.at[0] != '\t') /* advice */
+			log_warn("postgres: no connection: %.*s",
+				 BYTES_ARG(line));
 	}
 }
 
