@@ -129,6 +129,25 @@ a_key_is_limited() {
 	[ "$limited" -lt 400 ]
 }
 
+# Another address than those of `geo`, and a new key each time.
+wrong_keys_are_limited() {
+	local i counts refused limited
+	for i in {1..300}; do
+		printf 'url = "%s"\nheader = "Authorization: Bearer wf_%016x_%064x"\n' \
+			"$site/api/user/data" "$i" "$i"
+		printf 'interface = "127.0.0.2"\nnoproxy = "*"\ninsecure\nsilent\n'
+		printf 'output = "/dev/null"\nwrite-out = "%%{http_code}\\n"\nnext\n'
+	done >"$scratch/guesses"
+	counts=$(curl -K "$scratch/guesses" | sort | uniq -c)
+	refused=$(awk '$2 == 401 { print $1 }' <<<"$counts")
+	limited=$(awk '$2 == 429 { print $1 }' <<<"$counts")
+	[ "${refused:-0}" -ge 100 ] && [ "${limited:-0}" -gt 20 ] &&
+		[ $((refused + limited)) = 300 ] || { echo "$counts"; return 1; }
+	# Who asks from elsewhere, or for what is public, is not held up by that.
+	answers 200 "$site$path" -k --interface 127.0.0.2 &&
+		answers 401 "$site/api/user/data" -k -H 'Authorization: Bearer wf_x'
+}
+
 too_large_is_a_problem() {
 	head -c 1200000 /dev/zero >"$scratch/large"
 	answers 413 "$site/api/models" -k --data-binary "@$scratch/large" &&
@@ -329,6 +348,7 @@ check "nginx: no worker is a 503 problem" no_worker_is_a_problem
 check "spawn-fcgi: start brings two workers up" spawn_starts
 check "nginx: headers and the way to https" site_is_hardened
 check "nginx: one key is limited, other readers are not" a_key_is_limited
+check "nginx: an address that tries keys is limited" wrong_keys_are_limited
 check "nginx: too large a body is a 413 problem" too_large_is_a_problem
 check "cron: the line reaches the worker" cron_reaches_the_worker
 check "spawn-fcgi: stop ends them" spawn_stops
