@@ -24,8 +24,8 @@ server_user(void)
 	return (getpwnam("postgres") != NULL ? "postgres" : "nobody");
 }
 
-static void
-give_to_user(const char *path)
+void
+harness_postgres_own(const char *path)
 {
 	struct passwd *pw;
 
@@ -75,7 +75,7 @@ template_cluster(void)
 					       NULL };
 
 		run(mkdir, NULL);
-		give_to_user(path);
+		harness_postgres_own(path);
 		run(initdb, server_user());
 		scratch_write(made, "");
 	}
@@ -152,7 +152,7 @@ harness_postgres_new(const char *const *settings)
 	pg->directory = scratch_directory("pg");
 	pg->port = harness_free_port();
 	pg->settings = settings;
-	give_to_user(pg->directory);
+	harness_postgres_own(pg->directory);
 	pg->url = harness_postgres_url(pg, "postgres", "postgres");
 	/* A failure of the run keeps what the server's user may not have
 	 * written: its log must exist for that user. */
@@ -212,7 +212,7 @@ harness_pgbouncer_new(const struct harness_postgres *pg, unsigned pool_size)
 
 	b->directory = scratch_directory("pgb");
 	b->port = harness_free_port();
-	give_to_user(b->directory);
+	harness_postgres_own(b->directory);
 	file = scratch_printf("%s/pgbouncer.ini", b->directory);
 	scratch_write(
 		file,

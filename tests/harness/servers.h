@@ -36,6 +36,9 @@ const char *harness_postgres_database(struct harness_postgres *pg,
 const char *harness_postgres_url(const struct harness_postgres *pg,
 				 const char *role, const char *database);
 
+/* Give a file to the user that servers run as, who is not root. */
+void harness_postgres_own(const char *path);
+
 /* Redis 7, without persistence, on a UNIX socket; TCP and TLS if wanted. */
 struct harness_redis {
 	struct process *process;

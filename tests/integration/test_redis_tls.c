@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../harness/certificates.h"
 #include "../harness/harness.h"
-#include "certificates.h"
 #include "redis_client.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "certificates.h"
 
-#include "../harness/harness.h"
+#include "harness.h"
 
 static void
 openssl(const char *directory, const char *const *argv)
