@@ -9,6 +9,7 @@
  * things meanwhile.  Every answer is judged by history.c.
  */
 #include "../harness/harness.h"
+#include "../harness/random.h"
 #include "client.h"
 #include "faults.h"
 #include "history.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "faults.h"
 #include "../harness/harness.h"
+#include "../harness/random.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -13,17 +14,6 @@ const char *const fault_names[FAULTS] = {
 	[FAULT_REDIS_EMPTY] = "Redis restarted empty",
 	[FAULT_REDIS_OLD] = "Redis restored from an old snapshot",
 };
-
-/* SplitMix64. */
-uint64_t
-random_next(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return (z ^ (z >> 31));
-}
 
 static void
 pause_ms(uint64_t ms)

@@ -35,6 +35,4 @@ struct faults {
 /* One more, chosen at random; when it returns all is up again. */
 void faults_next(struct faults *f);
 
-uint64_t random_next(uint64_t *state);
-
 #endif

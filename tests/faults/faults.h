@@ -43,9 +43,6 @@ struct harness_redis *faults_own_redis(struct harness_proxy **through);
 struct harness_postgres *faults_own_postgres(const char *const *settings,
 					     struct harness_proxy **through);
 
-/* A signal for the server with all its processes. */
-void faults_signal_postgres(struct harness_postgres *pg, int number);
-
 /* Gateways at an upstream of another URL: alpha alone. */
 void faults_use_upstream(const char *url);
 

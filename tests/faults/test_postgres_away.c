@@ -36,13 +36,13 @@ start_it(void)
 static void
 stop_it(void)
 {
-	faults_signal_postgres(pg, SIGSTOP);
+	harness_postgres_signal(pg, SIGSTOP);
 }
 
 static void
 continue_it(void)
 {
-	faults_signal_postgres(pg, SIGCONT);
+	harness_postgres_signal(pg, SIGCONT);
 }
 
 static void

@@ -171,6 +171,17 @@ harness_postgres_stop(struct harness_postgres *pg)
 		process_stop(pg->process);
 }
 
+void
+harness_postgres_signal(struct harness_postgres *pg, int number)
+{
+	pid_t children[256];
+	unsigned n = process_children(process_pid(pg->process), children, 256);
+
+	process_signal(pg->process, number);
+	while (n > 0)
+		kill(children[--n], number);
+}
+
 /* SIGKILL for all of its processes, as the kernel does when memory runs out or
  * a machine fails. */
 void

@@ -28,6 +28,9 @@ void harness_postgres_start(struct harness_postgres *pg);
 void harness_postgres_stop(struct harness_postgres *pg);
 void harness_postgres_kill(struct harness_postgres *pg);
 
+/* A signal for the server with all its processes. */
+void harness_postgres_signal(struct harness_postgres *pg, int number);
+
 /* A new database, empty or a copy of another, and its URL. */
 const char *harness_postgres_database(struct harness_postgres *pg,
 				      const char *name, const char *copy_of);

@@ -52,14 +52,20 @@ struct harness_upstream *
 harness_upstream_new(const char *const *arguments)
 {
 	struct harness_upstream *u = scratch_alloc(sizeof(*u));
+	/* For the next start; the caller's may be gone by then. */
+	const char **kept = scratch_alloc(ARGUMENTS_MAX * sizeof(*kept));
 	const char *scheme = "http";
 
-	for (unsigned i = 0; arguments != NULL && arguments[i] != NULL; i++)
-		if (strcmp(arguments[i], "--tls-cert") == 0)
+	for (unsigned i = 0;
+	     arguments != NULL && arguments[i] != NULL && i + 1 < ARGUMENTS_MAX;
+	     i++) {
+		kept[i] = arguments[i];
+		if (strcmp(kept[i], "--tls-cert") == 0)
 			scheme = "https";
+	}
 	u->directory = scratch_directory("up");
 	u->log = scratch_printf("%s/requests", u->directory);
-	u->arguments = arguments;
+	u->arguments = kept;
 	scratch_write(u->log, "");
 	harness_upstream_start(u);
 	u->url = scratch_printf("%s://127.0.0.1:%u", scheme, u->port);
