@@ -138,7 +138,8 @@ add_refreshed(struct buf *to, struct bytes key, const struct entry *e)
 			       1000));
 }
 
-/* Ask the question again that the stored answer was to. */
+/* Ask the question again that the stored answer was to.  What others have in memory is
+ * stale from now on, so that they take the new answer. */
 static enum result
 ask_again(struct run *r, const struct served *served, struct bytes arguments)
 {
@@ -152,6 +153,9 @@ ask_again(struct run *r, const struct served *served, struct bytes arguments)
 		result = endpoint_part(served, &values, &part);
 	if (result == R_OK && !bytes_equal(buf_bytes(&part.key), key))
 		result = R_INVALID; /* another endpoint's, or secret's */
+	if (result == R_OK)
+		result = cache_invalidate(r->services->cache,
+					  buf_bytes(&part.log_key), CACHE_SOFT);
 	if (result == R_OK) {
 		cache_wait(r->services->cache, &part, 1, CACHE_NEW);
 		result = part.answer.result;

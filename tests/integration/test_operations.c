@@ -573,6 +573,38 @@ START_TEST(refresh_loads_a_stored_key_now)
 }
 END_TEST
 
+START_TEST(refreshed_key_is_new_on_every_worker)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const struct harness_worker_options own = { .env = stack.env };
+	struct harness_worker *one = harness_worker_new(&own);
+	struct harness_worker *other = harness_worker_new(&own);
+
+	assert_status(fcgi_get(one->address, ALPHA, NULL), 200);
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=version:2");
+	assert_status(
+		fcgi_ask(
+			other->address,
+			&(struct fcgi_request){
+				.method = "POST",
+				.uri = "/api/admin/cache/refresh",
+				.headers =
+					(const char *const[]){
+						admin,
+						"Content-Type: application/json",
+						NULL },
+				.body = "{\"key\":\"models:alpha:all\"}",
+			}),
+		200);
+	wait_until(strstr(fcgi_get(one->address, ALPHA, NULL)->body,
+			  "Edition 2."),
+		   5000);
+	ck_assert_uint_eq(stack_upstream_count("/alpha"), 2);
+	harness_worker_stop(one);
+	harness_worker_stop(other);
+}
+END_TEST
+
 /* Cron. */
 
 START_TEST(cron_needs_its_secret)
@@ -724,6 +756,7 @@ suite_operations(void)
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));
 	tcase_add_test(t, keys_are_listed_by_pattern_in_pages);
 	tcase_add_test(t, refresh_loads_a_stored_key_now);
+	tcase_add_test(t, refreshed_key_is_new_on_every_worker);
 	tcase_add_test(t, cron_needs_its_secret);
 	tcase_add_test(t, warming_makes_the_first_request_a_hit);
 	tcase_add_test(t, failure_of_one_task_holds_up_no_other);
