@@ -169,11 +169,13 @@ static void
 answer_landed(struct flight *f, const struct cache_query *q, cache_done *done,
 	      void *arg)
 {
+	int64_t left_ms = f->retry_at_ms - clock_monotonic_ms();
 	struct cache_answer a = {
 		.result = f->failure,
 		.status = f->bypass ? CACHE_BYPASS : CACHE_MISS,
 		.tier = CACHE_ORIGIN,
-		.retry_ms = f->retry_at_ms - clock_monotonic_ms(),
+		/* Even if the time came while we were about to say so. */
+		.retry_ms = left_ms > 0 ? left_ms : 1,
 	};
 
 	if (f->previous != NULL && q->demand != CACHE_NEW &&
