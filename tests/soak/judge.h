@@ -37,16 +37,15 @@ bool situation_lasts(enum situation s);
 /* Does it last, or did it at `since_ms`, its healing included? */
 bool situation_is(enum situation s, double since_ms);
 
-/* What is wrong with an answer, if anything; counted, and kept to be shown. */
+/* Complain of what is wrong with an answer, if anything. */
 void judge(const struct wish *w, const struct question *q,
 	   const struct answer *a, double sent_ms);
 
-/* Anything else that is wrong. */
+/* Something else is wrong.  The first ones are printed, all are counted. */
 void judge_complain(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 
-/* How many complaints there were; prints the first of them. */
-unsigned judge_report(void);
+unsigned judge_complaints(void);
 
 /* The longest that any answer has taken, and what it was to. */
 double judge_slowest(const char **what);

@@ -218,7 +218,7 @@ START_TEST(all_is_as_it_was_after_whatever_befell)
 	slowest = judge_slowest(&what);
 	printf("slowest: %.0f ms (%s)\n", slowest, what);
 	storm_report(&storm);
-	wrong = judge_report();
+	wrong = judge_complaints();
 	fflush(stdout);
 	ck_assert_msg(wrong == 0, "%u times wrong (seed %llu)", wrong,
 		      (unsigned long long)options.seed);
