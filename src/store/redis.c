@@ -325,6 +325,12 @@ redis_connections(struct redis *r)
 	return (atomic_load(&r->connections));
 }
 
+const char *
+redis_server(const struct redis *r)
+{
+	return (redis_link_server(r->link));
+}
+
 /* Put `c` into the queue, unless that is full or closed. */
 static enum result
 enqueue(struct redis *r, struct redis_command *c)
@@ -350,27 +356,34 @@ enqueue(struct redis *r, struct redis_command *c)
 }
 
 enum result
-redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
-	   redis_done *done, void *arg)
+redis_send_pair(struct redis *r, const struct redis_pair *pair,
+		redis_done *done)
 {
+	const struct bytes *second = pair->argv + pair->argc[0];
 	bool probe = !atomic_load(&r->healthy);
 	struct redis_command *c;
-	size_t size;
+	size_t size, size_both;
 	enum result result = R_NO_MEMORY;
 
 	if (probe && !breaker_allow(r->breaker))
 		return (R_UNAVAILABLE);
-	size = redis_reply_command_size(argv, argc);
-	c = mem_grow(NULL, sizeof(*c) + size);
+	size = size_both = redis_reply_command_size(pair->argv, pair->argc[0]);
+	if (pair->argc[1] > 0)
+		size_both += redis_reply_command_size(second, pair->argc[1]);
+	c = mem_grow(NULL, sizeof(*c) + size_both);
 	if (c != NULL) {
 		*c = (struct redis_command){
+			.first = pair->first,
 			.done = done,
-			.arg = arg,
+			.arg = pair->arg,
 			.due_ms = clock_monotonic_ms() + r->options.timeout_ms,
 			.probe = probe,
-			.size = size,
+			.size = size_both,
 		};
-		redis_reply_write_command(c->bytes, argv, argc);
+		redis_reply_write_command(c->bytes, pair->argv, pair->argc[0]);
+		if (pair->argc[1] > 0)
+			redis_reply_write_command(c->bytes + size, second,
+						  pair->argc[1]);
 		result = enqueue(r, c);
 	}
 	if (result != R_OK) {
@@ -381,10 +394,20 @@ redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
 	return (result);
 }
 
+enum result
+redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_done *done, void *arg)
+{
+	const struct redis_pair alone = { argv, { argc, 0 }, NULL, arg };
+
+	return (redis_send_pair(r, &alone, done));
+}
+
 /* A thread waiting for its reply. */
 struct call {
 	struct redis *redis;
 	struct signal signal;
+	redis_done *first;
 	redis_take *take;
 	void *arg;
 	enum result result;
@@ -403,6 +426,14 @@ log_error_reply(struct redis *r, struct bytes text)
 		return;
 	log_warn("redis: %s: error reply: %.*s", r->url.shown,
 		 (int)(text.len < 200 ? text.len : 200), text.at);
+}
+
+static void
+first_of_call(void *arg, enum result result, const struct redis_reply *reply)
+{
+	const struct call *call = arg;
+
+	call->first(call->arg, result, reply);
 }
 
 static void
@@ -426,16 +457,21 @@ end_call(void *arg, enum result result, const struct redis_reply *reply)
 }
 
 enum result
-redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
-	   redis_take *take, void *arg)
+redis_call_pair(struct redis *r, const struct redis_pair *pair,
+		redis_take *take)
 {
-	struct call call = { .redis = r, .take = take, .arg = arg };
+	struct call call = {
+		.redis = r, .first = pair->first, .take = take, .arg = pair->arg
+	};
+	struct redis_pair commands = *pair;
 	enum result result;
 
 	/* It would wait for itself. */
 	assert(!pthread_equal(pthread_self(), r->thread));
+	commands.first = pair->first != NULL ? first_of_call : NULL;
+	commands.arg = &call;
 	signal_init(&call.signal);
-	result = redis_send(r, argv, argc, end_call, &call);
+	result = redis_send_pair(r, &commands, end_call);
 	if (result == R_OK) {
 		lock_take(&r->lock);
 		while (!call.ended)
@@ -445,4 +481,13 @@ redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
 	}
 	signal_fini(&call.signal);
 	return (result);
+}
+
+enum result
+redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_take *take, void *arg)
+{
+	const struct redis_pair alone = { argv, { argc, 0 }, NULL, arg };
+
+	return (redis_call_pair(r, &alone, take));
 }

@@ -45,6 +45,10 @@ enum breaker_state redis_state(struct redis *r);
  * come from a server that has since lost data. */
 uint64_t redis_connections(struct redis *r);
 
+/* Who sent the reply that a callback has in hand: an identity that a server gives
+ * itself when it starts (its run_id); "": it does not say.  For callbacks. */
+const char *redis_server(const struct redis *r);
+
 /* Send a command; `done` is called exactly once when this returns R_OK, and
  * never otherwise.  The arguments are copied. */
 MUST_USE enum result redis_send(struct redis *r, const struct bytes *argv,
@@ -56,5 +60,21 @@ MUST_USE enum result redis_send(struct redis *r, const struct bytes *argv,
 typedef enum result redis_take(void *arg, const struct redis_reply *reply);
 MUST_USE enum result redis_call(struct redis *r, const struct bytes *argv,
 				unsigned argc, redis_take *take, void *arg);
+
+/* Both for two commands that go out together, the second's arguments behind the
+ * first's: `first` gets the first's reply, if one comes, and then `done` or `take`
+ * the second's, or the failure of either. */
+struct redis_pair {
+	const struct bytes *argv;
+	unsigned argc[2];
+	redis_done *first;
+	void *arg; /* of both */
+};
+MUST_USE enum result redis_send_pair(struct redis *r,
+				     const struct redis_pair *pair,
+				     redis_done *done);
+MUST_USE enum result redis_call_pair(struct redis *r,
+				     const struct redis_pair *pair,
+				     redis_take *take);
 
 #endif

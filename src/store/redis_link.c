@@ -3,6 +3,7 @@
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
+#include "redis_greeting.h"
 #include "redis_socket.h"
 
 #include <assert.h>
@@ -18,17 +19,13 @@
 #define READS_MAX 256 /* in one go, so that a flood does not hide a deadline */
 #define MIB ((size_t)1024 * 1024)
 
-enum greeting { GREETING_AUTH, GREETING_SELECT, GREETING_PING, GREETINGS };
-
 struct redis_link {
 	struct redis_link_options options;
 	struct redis_socket *socket;
 	struct redis_reader *reader;
 	enum redis_link_state state;
 	int64_t connect_deadline_ms;
-	enum greeting
-		greetings[GREETINGS]; /* whose replies are still to come */
-	unsigned n_greetings, greeted;
+	struct redis_greeting greeting;
 
 	struct redis_queue waiting; /* not a byte of them is written */
 	struct redis_queue flying;
@@ -81,6 +78,12 @@ bool
 redis_link_has_commands(const struct redis_link *l)
 {
 	return (l->waiting.first != NULL || l->flying.first != NULL);
+}
+
+const char *
+redis_link_server(const struct redis_link *l)
+{
+	return (l->greeting.server);
 }
 
 const char *
@@ -149,7 +152,7 @@ redis_link_open(struct redis_link *l)
 	if (l->reader == NULL)
 		return (drop(l, R_NO_MEMORY, "no memory"));
 	l->state = REDIS_LINK_RISING;
-	l->n_greetings = l->greeted = 0;
+	l->greeting = (struct redis_greeting){ 0 };
 	l->connect_deadline_ms =
 		clock_monotonic_ms() + l->options.connect_timeout_ms;
 	r = redis_socket_open(l->socket);
@@ -159,75 +162,30 @@ redis_link_open(struct redis_link *l)
 }
 
 static enum result
-add_greeting(struct redis_link *l, enum greeting kind, const struct bytes *argv,
-	     unsigned argc)
-{
-	size_t size = redis_reply_command_size(argv, argc);
-
-	if (size > OUT_BYTES - l->out_len)
-		return (drop(l, R_UNAVAILABLE, "the login is too long"));
-	redis_reply_write_command(l->out + l->out_len, argv, argc);
-	l->out_len += size;
-	l->greetings[l->n_greetings++] = kind;
-	return (R_OK);
-}
-
-/* Ask for all that a server may refuse: a server that is loading its data,
- * or a replica without its master, answers PING with an error. */
-static enum result
 greet(struct redis_link *l)
 {
-	const struct redis_url *url = l->options.url;
-	const struct bytes ping = BYTES("PING");
-	char db[16];
-	enum result r = R_OK;
+	struct buf out;
 
-	if (url->password != NULL) {
-		struct bytes auth[3] = { BYTES("AUTH") };
-		unsigned argc = 1;
-
-		if (url->user != NULL)
-			auth[argc++] = bytes_of(url->user);
-		auth[argc++] = bytes_of(url->password);
-		r = add_greeting(l, GREETING_AUTH, auth, argc);
-	}
-	if (r == R_OK && url->db != 0) {
-		struct bytes select[2] = { BYTES("SELECT") };
-
-		snprintf(db, sizeof(db), "%u", url->db);
-		select[1] = bytes_of(db);
-		r = add_greeting(l, GREETING_SELECT, select, 2);
-	}
-	if (r == R_OK)
-		r = add_greeting(l, GREETING_PING, &ping, 1);
-	return (r);
+	buf_over(&out, l->out, OUT_BYTES);
+	out.limit = OUT_BYTES - 1; /* no further */
+	redis_greeting_write(&l->greeting, l->options.url, &out);
+	if (buf_error(&out) != R_OK)
+		return (drop(l, R_UNAVAILABLE, "the login is too long"));
+	l->out_len = out.len;
+	return (R_OK);
 }
 
 static enum result
 take_greeting(struct redis_link *l, const struct redis_reply *reply)
 {
-	enum greeting kind = l->greetings[l->greeted++];
-	struct bytes text = reply->text, word;
 	int64_t due_ms;
 
-	if (reply->type == REDIS_ERROR) {
-		/* Some servers repeat what they did not understand: with
-		 * AUTH, a secret. */
-		if (kind == GREETING_AUTH) {
-			word = bytes_cut(&text, ' ');
-			text = word;
-		}
-		snprintf(l->problem, sizeof(l->problem), "%s: %.*s",
-			 kind == GREETING_AUTH	   ? "login refused"
-			 : kind == GREETING_SELECT ? "SELECT refused"
-						   : "not ready",
-			 (int)(text.len < 160 ? text.len : 160), text.at);
+	if (redis_greeting_take(&l->greeting, reply, l->problem,
+				sizeof(l->problem)) != R_OK) {
 		close_link(l);
 		return (R_UNAVAILABLE);
 	}
-	if (reply->type != REDIS_STATUS)
-		return (drop(l, R_UNAVAILABLE, "not a Redis server"));
-	if (l->greeted < l->n_greetings)
+	if (!redis_greeting_is_over(&l->greeting))
 		return (R_OK);
 	l->state = REDIS_LINK_UP;
 	due_ms = clock_monotonic_ms() + l->options.timeout_ms - l->credit_ms;
@@ -305,7 +263,7 @@ take_reply(struct redis_link *l, const struct redis_reply *reply)
 {
 	struct redis_command *c;
 
-	if (l->state == REDIS_LINK_RISING && l->greeted < l->n_greetings)
+	if (l->state == REDIS_LINK_RISING && l->greeting.asked > 0)
 		return (take_greeting(l, reply));
 	c = l->flying.first;
 	if (c == NULL || c == l->large) {
@@ -320,6 +278,11 @@ take_reply(struct redis_link *l, const struct redis_reply *reply)
 			return (R_UNAVAILABLE);
 		}
 		return (drop(l, R_UNAVAILABLE, "an answer to no question"));
+	}
+	if (c->first != NULL) {
+		c->first(c->arg, R_OK, reply);
+		c->first = NULL;
+		return (R_OK);
 	}
 	(void)redis_queue_take(&l->flying);
 	l->options.deliver(l->options.owner, c, R_OK, reply);
@@ -397,9 +360,9 @@ redis_link_work(struct redis_link *l)
 
 	if (l->state == REDIS_LINK_DOWN)
 		return (R_OK);
-	if (l->n_greetings == 0)
+	if (l->greeting.asked == 0)
 		r = rise(l);
-	if (r == R_OK && l->n_greetings > 0) {
+	if (r == R_OK && l->greeting.asked > 0) {
 		r = write_some(l);
 		if (r == R_OK)
 			r = read_some(l);

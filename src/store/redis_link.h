@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /*
- * redis_link: one connection, its greeting (AUTH, SELECT, PING), and the commands that
+ * redis_link: one connection, its greeting (redis_greeting.h), and the commands that
  * wait for it or are in flight on it.  Nothing here waits; the owner polls.
  *
  * Threads	One: the I/O thread.
@@ -23,6 +23,8 @@
 /* A command on its way; made and released by the owner, linked here. */
 struct redis_command {
 	struct redis_command *next;
+	redis_done *
+		first; /* of a pair: for the first reply; NULL: had, or no pair */
 	redis_done *done;
 	void *arg;
 	int64_t due_ms; /* set to the deadline by the sender, monotonic */
@@ -93,6 +95,9 @@ void redis_link_fail(struct redis_link *l, enum result why);
 int redis_link_fd(const struct redis_link *l);
 short redis_link_events(const struct redis_link *l);
 int64_t redis_link_deadline_ms(const struct redis_link *l);
+
+/* The run_id of the server it is, or was last, connected to; "": unknown. */
+const char *redis_link_server(const struct redis_link *l);
 
 /* Why it failed last, in words, without secrets. */
 const char *redis_link_problem(const struct redis_link *l);

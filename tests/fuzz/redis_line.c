@@ -152,24 +152,43 @@ deliver(void *owner, struct redis_command *c, enum result r,
 	free(c);
 }
 
-enum result
-redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
-	   redis_done *done, void *arg)
+const char *
+redis_server(const struct redis *r)
 {
-	size_t size = redis_reply_command_size(argv, argc);
+	return (redis_link_server(r->link));
+}
+
+enum result
+redis_send_pair(struct redis *r, const struct redis_pair *pair,
+		redis_done *done)
+{
+	const struct bytes *second = pair->argv + pair->argc[0];
+	size_t size = redis_reply_command_size(pair->argv, pair->argc[0]);
+	size_t more = redis_reply_command_size(second, pair->argc[1]);
 	struct redis_command *c;
 
 	if (redis_link_state(r->link) == REDIS_LINK_DOWN)
 		return (R_UNAVAILABLE);
-	c = calloc(1, sizeof(*c) + size);
+	c = calloc(1, sizeof(*c) + size + more);
 	FUZZ_MUST(c != NULL);
+	c->first = pair->first;
 	c->done = done;
-	c->arg = arg;
+	c->arg = pair->arg;
 	c->due_ms = INT64_MAX / 2;
-	c->size = size;
-	redis_reply_write_command(c->bytes, argv, argc);
+	c->size = size + more;
+	redis_reply_write_command(c->bytes, pair->argv, pair->argc[0]);
+	redis_reply_write_command(c->bytes + size, second, pair->argc[1]);
 	redis_link_push(r->link, c);
 	return (R_OK);
+}
+
+enum result
+redis_send(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_done *done, void *arg)
+{
+	const struct redis_pair alone = { argv, { argc, 0 }, NULL, arg };
+
+	return (redis_send_pair(r, &alone, done));
 }
 
 void
@@ -186,10 +205,19 @@ redis_line_work(struct redis *r)
 }
 
 struct call {
+	redis_done *first;
 	redis_take *take;
 	void *arg;
 	enum result result;
 };
+
+static void
+first_of_call(void *arg, enum result r, const struct redis_reply *reply)
+{
+	const struct call *call = arg;
+
+	call->first(call->arg, r, reply);
+}
 
 static void
 end_call(void *arg, enum result r, const struct redis_reply *reply)
@@ -204,16 +232,28 @@ end_call(void *arg, enum result r, const struct redis_reply *reply)
 }
 
 enum result
-redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
-	   redis_take *take, void *arg)
+redis_call_pair(struct redis *r, const struct redis_pair *pair,
+		redis_take *take)
 {
-	struct call call = { take, arg, R_INTERNAL };
-	enum result result = redis_send(r, argv, argc, end_call, &call);
+	struct call call = { pair->first, take, pair->arg, R_INTERNAL };
+	struct redis_pair commands = *pair;
+	enum result result;
 
-	if (result != R_OK)
+	commands.first = pair->first != NULL ? first_of_call : NULL;
+	commands.arg = &call;
+	if ((result = redis_send_pair(r, &commands, end_call)) != R_OK)
 		return (result);
 	redis_line_work(r);
 	return (call.result);
+}
+
+enum result
+redis_call(struct redis *r, const struct bytes *argv, unsigned argc,
+	   redis_take *take, void *arg)
+{
+	const struct redis_pair alone = { argv, { argc, 0 }, NULL, arg };
+
+	return (redis_call_pair(r, &alone, take));
 }
 
 /* ---- the whole */

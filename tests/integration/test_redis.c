@@ -163,6 +163,69 @@ START_TEST(replies_come_in_order_to_four_threads)
 }
 END_TEST
 
+#define PAIRS 500
+
+struct pairs {
+	unsigned firsts, next; /* of the I/O thread */
+	atomic_uint ended;
+};
+
+static void
+check_pair(const char *which, unsigned number, const struct redis_reply *reply)
+{
+	char expected[64];
+
+	snprintf(expected, sizeof(expected), "%s %u", which, number);
+	ck_assert(bytes_equal(reply->text, bytes_of(expected)));
+}
+
+static void
+take_first(void *arg, enum result r, const struct redis_reply *reply)
+{
+	struct pairs *p = arg;
+
+	ck_assert_int_eq(r, R_OK);
+	check_pair("first", p->firsts++, reply);
+}
+
+static void
+take_second(void *arg, enum result r, const struct redis_reply *reply)
+{
+	struct pairs *p = arg;
+
+	ck_assert_int_eq(r, R_OK);
+	check_pair("second", p->next++, reply);
+	ck_assert_uint_eq(p->firsts, p->next);
+	atomic_fetch_add(&p->ended, 1);
+}
+
+START_TEST(replies_to_a_pair_come_one_after_the_other)
+{
+	struct redis *r = client_new(tcp_url("127.0.0.1"), 10000);
+	struct client_tally tally = { 0 };
+	struct pairs p = { 0 };
+
+	for (unsigned i = 0; i < PAIRS; i++) {
+		const struct bytes argv[] = {
+			BYTES("ECHO"),
+			bytes_of(scratch_printf("first %u", i)),
+			BYTES("ECHO"),
+			bytes_of(scratch_printf("second %u", i)),
+		};
+		const struct redis_pair pair = {
+			argv, { 2, 2 }, take_first, &p
+		};
+
+		ck_assert_int_eq(redis_send_pair(r, &pair, take_second), R_OK);
+		ck_assert_int_eq(CLIENT_SEND(r, &tally, "PING"), R_OK);
+	}
+	wait_until(atomic_load(&p.ended) == PAIRS, 10000);
+	wait_until(atomic_load(&tally.ended) == PAIRS, 10000);
+	ck_assert_uint_eq(tally.results[R_OK], PAIRS);
+	redis_free(r);
+}
+END_TEST
+
 static void *
 call_many(void *arg)
 {
@@ -345,6 +408,7 @@ suite_redis(void)
 	tcase_add_test(c, an_error_reply_is_a_reply_but_fails_a_call);
 	tcase_add_test(c, taker_decides_the_result_of_a_call);
 	tcase_add_test(c, replies_come_in_order_to_four_threads);
+	tcase_add_test(c, replies_to_a_pair_come_one_after_the_other);
 	tcase_add_test(c, threads_that_wait_for_their_calls_do_not_meet);
 	tcase_add_test(c, value_of_20_MiB_goes_there_and_back);
 	tcase_add_test(c, a_callback_may_send);

@@ -110,6 +110,106 @@ START_TEST(killed_server_fails_each_command_in_flight_once)
 }
 END_TEST
 
+/* The tally first, so that it serves as the argument of both. */
+struct pair_tally {
+	struct client_tally all;
+	atomic_uint firsts;
+};
+
+static void
+count_pair_first(void *arg, enum result r, const struct redis_reply *reply)
+{
+	struct pair_tally *t = arg;
+
+	ck_assert_int_eq(r, R_OK);
+	ck_assert_ptr_nonnull(reply);
+	atomic_fetch_add(&t->firsts, 1);
+}
+
+START_TEST(killed_server_fails_each_pair_in_flight_once)
+{
+	struct harness_redis *server = start();
+	struct redis *r = client_new(server->url, 10000);
+	struct pair_tally tally = { 0 };
+	const struct bytes argv[] = { BYTES("PING"), BYTES("BLPOP"),
+				      BYTES("none"), BYTES("0") };
+	const struct redis_pair pair = {
+		argv, { 1, 3 }, count_pair_first, &tally
+	};
+
+	ck_assert_int_eq(CLIENT_CALL(r, "PING"), R_OK);
+	for (unsigned i = 0; i < 100; i++)
+		ck_assert_int_eq(redis_send_pair(r, &pair, client_count), R_OK);
+	/* The first of the others waits behind the second of the first. */
+	wait_until(atomic_load(&tally.firsts) == 1, 3000);
+	harness_redis_kill(server);
+	wait_until(atomic_load(&tally.all.ended) == 100, 3000);
+	redis_free(r);
+	ck_assert_uint_eq(tally.all.results[R_UNAVAILABLE], 100);
+	ck_assert_uint_eq(tally.firsts, 1);
+}
+END_TEST
+
+struct identity {
+	struct redis *redis;
+	char text[64];
+};
+
+static enum result
+keep_identity(void *arg, const struct redis_reply *reply)
+{
+	struct identity *i = arg;
+
+	(void)reply;
+	snprintf(i->text, sizeof(i->text), "%s", redis_server(i->redis));
+	return (R_OK);
+}
+
+static bool
+asks_who_it_is(struct identity *i)
+{
+	const struct bytes ping = BYTES("PING");
+
+	return (redis_call(i->redis, &ping, 1, keep_identity, i) == R_OK);
+}
+
+START_TEST(restarted_server_is_another)
+{
+	struct harness_redis *server = start();
+	struct redis *r = client_new(server->url, TIMEOUT_MS);
+	struct identity before = { .redis = r }, after = { .redis = r };
+
+	ck_assert(asks_who_it_is(&before));
+	ck_assert_uint_eq(strlen(before.text), 40);
+	ck_assert_ptr_nonnull(
+		strstr(harness_redis_command(server, "INFO server"),
+		       before.text));
+	harness_redis_kill(server);
+	harness_redis_start(server);
+	wait_until(asks_who_it_is(&after), 5000);
+	ck_assert_ptr_nonnull(
+		strstr(harness_redis_command(server, "INFO server"),
+		       after.text));
+	ck_assert_str_ne(before.text, after.text);
+	redis_free(r);
+}
+END_TEST
+
+START_TEST(server_that_does_not_say_who_it_is_is_used)
+{
+	const char *const arguments[] = { "--rename-command", "INFO", "",
+					  NULL };
+	struct harness_redis *server = harness_redis_new(
+		&(struct harness_redis_options){ .extra = arguments });
+	struct redis *r = client_new(server->url, TIMEOUT_MS);
+	struct identity i = { .redis = r, .text = "some" };
+
+	ck_assert(asks_who_it_is(&i));
+	ck_assert_str_eq(i.text, "");
+	redis_free(r);
+}
+END_TEST
+
 START_TEST(restarted_server_is_found_again)
 {
 	struct harness_redis *server = start();
@@ -289,6 +389,9 @@ suite_redis_faults(void)
 	tcase_add_test(c, stopped_server_times_out_then_is_refused_then_heals);
 	tcase_add_test(c, open_breaker_refuses_without_waiting);
 	tcase_add_test(c, killed_server_fails_each_command_in_flight_once);
+	tcase_add_test(c, killed_server_fails_each_pair_in_flight_once);
+	tcase_add_test(c, restarted_server_is_another);
+	tcase_add_test(c, server_that_does_not_say_who_it_is_is_used);
 	tcase_add_test(c, restarted_server_is_found_again);
 	tcase_add_test(c, slow_answer_fails_all_behind_it_and_the_connection);
 	tcase_add_test(c, wrong_password_is_unavailable_and_stays_secret);
