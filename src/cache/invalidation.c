@@ -279,8 +279,11 @@ follow(void *arg)
 		signal_wake_all(&v->looked);
 		stopping = v->stopping;
 		lock_give(&v->lock);
-		if (!stopping && (!first || r != R_OK))
-			wait_for_news(v);
+		if (stopping || (first && r == R_OK))
+			continue;
+		if (r == R_OK && redis_tier_is_usable(v->options.redis))
+			redis_log_prune(v->options.redis);
+		wait_for_news(v);
 	}
 	if (batches != NULL) {
 		log_batch_fini(&batches[0]);

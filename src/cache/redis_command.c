@@ -22,6 +22,29 @@ redis_command_name(struct redis_command *c, const char *kind, struct bytes name)
 	c->argv[c->argc++].len = c->names.len - start;
 }
 
+bool
+redis_command_scopes(struct redis_command *c, struct bytes key)
+{
+	size_t start = c->names.len;
+	unsigned n = scope_list(key, &c->names);
+	struct bytes rest = bytes_from(buf_bytes(&c->names), start);
+
+	if (buf_error(&c->names) != R_OK)
+		return (false);
+	for (unsigned i = 0; i < n; i++) {
+		c->starts[c->argc] = (size_t)(rest.at - c->names.at);
+		c->argv[c->argc++].len = bytes_cut(&rest, '\0').len;
+	}
+	return (n > 0);
+}
+
+void
+redis_command_next(struct redis_command *c, redis_done *first)
+{
+	c->split = c->argc;
+	c->first = first;
+}
+
 /* The names' places are known once the buffer has stopped growing. */
 static enum result
 finish(struct redis_command *c)
@@ -36,14 +59,24 @@ finish(struct redis_command *c)
 	return (R_OK);
 }
 
+static struct redis_pair
+pair_of(const struct redis_command *c, void *arg)
+{
+	unsigned first = c->first != NULL ? c->split : c->argc;
+
+	return ((struct redis_pair){
+		c->argv, { first, c->argc - first }, c->first, arg });
+}
+
 enum result
 redis_command_send(struct redis_command *c, struct redis *redis,
 		   redis_done *done, void *arg)
 {
+	const struct redis_pair pair = pair_of(c, arg);
 	enum result r = finish(c);
 
 	if (r == R_OK)
-		r = redis_send(redis, c->argv, c->argc, done, arg);
+		r = redis_send_pair(redis, &pair, done);
 	redis_command_fini(c);
 	return (r);
 }
@@ -52,10 +85,11 @@ enum result
 redis_command_call(struct redis_command *c, struct redis *redis,
 		   redis_take *take, void *arg)
 {
+	const struct redis_pair pair = pair_of(c, arg);
 	enum result r = finish(c);
 
 	if (r == R_OK)
-		r = redis_call(redis, c->argv, c->argc, take, arg);
+		r = redis_call_pair(redis, &pair, take);
 	redis_command_fini(c);
 	return (r);
 }

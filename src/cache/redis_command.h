@@ -15,6 +15,8 @@ struct redis_command {
 	const char *prefix; /* "wf:v1:" */
 	struct bytes argv[REDIS_ARGS_MAX];
 	unsigned argc;
+	unsigned split;	   /* arguments of the first of a pair, */
+	redis_done *first; /* and who takes its reply; NULL: no pair */
 	struct buf names;
 	size_t starts
 		[REDIS_ARGS_MAX]; /* of names in the buffer; SIZE_MAX: not one */
@@ -26,6 +28,13 @@ void redis_command_text(struct redis_command *c, struct bytes text);
 /* A name: prefix, kind ("@lease:", "" for an entry), name; copied. */
 void redis_command_name(struct redis_command *c, const char *kind,
 			struct bytes name);
+
+/* All scopes that match `key` (scope.h), without the prefix; false when it has too
+ * many parts. */
+bool redis_command_scopes(struct redis_command *c, struct bytes key);
+
+/* What follows is a second command: a pair, as in redis.h. */
+void redis_command_next(struct redis_command *c, redis_done *first);
 
 /* Send it, or send it and wait; either way what it holds is released. */
 MUST_USE enum result redis_command_send(struct redis_command *c,

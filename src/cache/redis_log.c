@@ -11,35 +11,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * KEYS: @log, then a name for each record.  ARGV: from, to, life of a scope, then
- * "position soft" for each record; last the time and a token.  Returns the position that is known
- * now, or the token of a Redis that has lost its own: what was read before that was
- * seen may be older than what Redis has been told and forgotten.
- */
-static const char push_script[] = REDIS_TIER_GET
-	"local from, to = tonumber(ARGV[1]), tonumber(ARGV[2]) "
-	"local log = get(KEYS[1]) "
-	"if not log or log == '' then "
-	"  log = '?' .. ARGV[#ARGV] "
-	"  redis.call('SET', KEYS[1], log) "
+#define LIFE_MS "604800000" /* of the whole, when nobody says more: a week */
+#define PRUNE_EVERY_MS 60000
+#define PRUNE_COUNT "500" /* records looked at in one go */
+
+/* Lua: who is told; see redis_server(). */
+#define SERVER                                                                   \
+	"local function server() "                                               \
+	"  local info = redis.pcall('INFO', 'server') "                          \
+	"  return type(info) == 'string' and string.match(info, 'run_id:(%w+)')" \
+	"    or '-' "                                                            \
 	"end "
-	"local at, floor = string.match(log, '^(%d+) (%d+) %d+$') "
+
+/*
+ * KEYS: @log.  ARGV: from, to, the time and a token; then, for each record,
+ * "position soft" and its scope.  Returns the position that is known now, or the token
+ * of a Redis that has lost its own: what was read before that was seen may be
+ * older than what Redis has been told and forgotten.
+ */
+static const char push_script[] = REDIS_LOG_READ SERVER
+	"local from, to = tonumber(ARGV[1]), tonumber(ARGV[2]) "
+	"local log = redis.pcall('HGET', KEYS[1], '" REDIS_LOG_FIELD "') "
+	"if type(log) == 'table' then " /* it is no hash */
+	"  redis.call('DEL', KEYS[1]) "
+	"  log = false "
+	"end "
+	"if not log then "
+	"  log = '?' .. ARGV[4] "
+	"  redis.call('HSET', KEYS[1], '" REDIS_LOG_FIELD "', log) "
+	"end "
+	"redis.call('PEXPIRE', KEYS[1], " LIFE_MS ") "
+	"local at, floor = read(log) "
 	"if not at then return log end "
-	"if tonumber(at) < from then return tonumber(at) end "
-	"for i = 2, #KEYS do "
-	"  local position, is_soft = string.match(ARGV[i + 2], '(%d+) (%d)') "
-	"  local old = get(KEYS[i]) or '0 0' "
+	"if at < from then return at end "
+	"for i = 5, #ARGV, 2 do "
+	"  local position, is_soft = string.match(ARGV[i], '(%d+) (%d)') "
+	"  local old = redis.call('HGET', KEYS[1], ARGV[i + 1]) or '0 0' "
 	"  local hard, soft = string.match(old, '^(%d+) (%d+)$') "
 	"  if not hard then hard, soft = position, '0' end "
 	"  if is_soft == '1' then "
 	"    if tonumber(position) > tonumber(soft) then soft = position end "
 	"  elseif tonumber(position) > tonumber(hard) then hard = position end "
-	"  redis.call('SET', KEYS[i], hard .. ' ' .. soft, 'PX', ARGV[3]) "
+	"  redis.call('HSET', KEYS[1], ARGV[i + 1], hard .. ' ' .. soft) "
 	"end "
-	"if to < tonumber(at) then return tonumber(at) end "
-	"redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. floor .. ' ' .. "
-	"  ARGV[#ARGV - 1]) "
+	"if to < at then return at end "
+	"redis.call('HSET', KEYS[1], '" REDIS_LOG_FIELD
+	"', ARGV[2] .. ' ' .. floor "
+	"  .. ' ' .. ARGV[3] .. ' ' .. server()) "
 	"return to";
 
 struct told {
@@ -64,60 +82,61 @@ take_position(void *arg, const struct redis_reply *reply)
 	return (R_OK);
 }
 
+static struct bytes
+add_int(struct buf *text, int64_t value)
+{
+	size_t before = text->len;
+
+	buf_int(text, value);
+	return ((struct bytes){ NULL, text->len - before });
+}
+
+/* Arguments are put into one text, whose place is known once it is whole: those
+ * without a place follow each other in it. */
+static void
+set_places(struct bytes *argv, unsigned argc, const char *at)
+{
+	for (unsigned i = 0; i < argc; i++) {
+		if (argv[i].at != NULL)
+			continue;
+		argv[i].at = at;
+		at += argv[i].len;
+	}
+}
+
 enum result
 redis_log_push(struct redis_tier *t, int64_t from, int64_t to,
 	       const struct redis_log_record *records, unsigned count,
 	       int64_t *knows)
 {
-	struct bytes *argv =
-		mem_alloc((2 * (size_t)count + 10) * sizeof(*argv));
-	struct buf text = { 0 }; /* all arguments, one after the other */
-	size_t lengths[3], prefix = strlen(t->prefix);
+	struct bytes *argv = mem_alloc((2 * (size_t)count + 8) * sizeof(*argv));
+	struct buf text = { 0 };
 	struct told told = { t, knows };
 	enum result r = R_NO_MEMORY;
 	unsigned i, argc = 0;
-	char keys[16];
-	char *at;
+	size_t before;
 
 	if (argv == NULL)
 		goto out;
-	snprintf(keys, sizeof(keys), "%u", count + 1);
 	argv[argc++] = BYTES("EVAL");
 	argv[argc++] = bytes_of(push_script);
-	argv[argc++] = bytes_of(keys);
+	argv[argc++] = BYTES("1");
 	buf_printf(&text, "%s@log", t->prefix);
-	argv[argc++].len = prefix + 4;
+	argv[argc++].len = text.len;
+	argv[argc++] = add_int(&text, from);
+	argv[argc++] = add_int(&text, to);
+	argv[argc++] = add_int(&text, clock_wall_ms());
+	argv[argc++] = add_int(&text, (int64_t)(random_cheap() >> 1));
 	for (i = 0; i < count; i++) {
-		buf_printf(&text, "%s@scope:", t->prefix);
-		buf_add(&text, records[i].scope);
-		argv[argc++].len = prefix + 7 + records[i].scope.len;
-	}
-	for (i = 0; i < 3; i++) {
-		const int64_t numbers[] = {
-			from, to, t->ttl_max_ms + REDIS_SCOPE_EXTRA_MS
-		};
-
-		lengths[i] = text.len;
-		buf_int(&text, numbers[i]);
-		argv[argc++].len = text.len - lengths[i];
-	}
-	for (i = 0; i < count; i++) {
-		size_t before = text.len;
-
+		before = text.len;
 		buf_printf(&text, "%lld %d", (long long)records[i].position,
 			   records[i].soft);
 		argv[argc++].len = text.len - before;
+		argv[argc++] = records[i].scope;
 	}
-	lengths[0] = text.len;
-	buf_int(&text, clock_wall_ms());
-	argv[argc++].len = text.len - lengths[0];
-	lengths[0] = text.len;
-	buf_printf(&text, "%016llx", (unsigned long long)random_cheap());
-	argv[argc++].len = text.len - lengths[0];
 	if (buf_error(&text) != R_OK)
 		goto out;
-	for (i = 3, at = text.at; i < argc; at += argv[i++].len)
-		argv[i].at = at;
+	set_places(argv, argc, text.at);
 	r = redis_call(t->redis, argv, argc, take_position, &told);
 out:
 	buf_fini(&text);
@@ -125,10 +144,13 @@ out:
 	return (r);
 }
 
-static const char begin_script[] =
-	"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-	"redis.call('SET', KEYS[1], "
-	"  ARGV[2] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3]) "
+static const char begin_script[] = SERVER
+	"if redis.pcall('HGET', KEYS[1], '" REDIS_LOG_FIELD
+	"') ~= ARGV[1] then "
+	"  return 0 "
+	"end "
+	"redis.call('HSET', KEYS[1], '" REDIS_LOG_FIELD "', ARGV[2] .. ' ' .. "
+	"  ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. server()) "
 	"return 1";
 
 enum result
@@ -147,4 +169,79 @@ redis_log_begin(struct redis_tier *t, int64_t position)
 	redis_command_text(&c, bytes_of(number));
 	redis_command_text(&c, bytes_of(now));
 	return (redis_command_call(&c, t->redis, redis_command_flag, NULL));
+}
+
+/*
+ * KEYS: @log.  ARGV: the age at which a position becomes the floor, a cursor, how many
+ * records to look at.  "@mark" is a position and when that was known; once it is
+ * of age, a pass over all records begins, which drops those that the floor makes
+ * needless.  Returns the cursor to go on with; "0": no pass, or its end.  Records are
+ * judged and dropped in one go, and so is the floor written: nothing comes between.
+ */
+static const char prune_script[] = REDIS_LOG_READ
+	"local log = redis.pcall('HGET', KEYS[1], '" REDIS_LOG_FIELD "') "
+	"if type(log) ~= 'string' then return '0' end "
+	"local at, floor = read(log) "
+	"if not at then return '0' end "
+	"if ARGV[2] == '0' then "
+	"  local clock = redis.call('TIME') "
+	"  local now = clock[1] * 1000 + math.floor(clock[2] / 1000) "
+	"  local mark = redis.call('HGET', KEYS[1], '@mark') or '' "
+	"  local position, since = string.match(mark, '^(%d+)@(%d+)$') "
+	"  local age = since and now - since or -1 "
+	"  if age >= 0 and age < tonumber(ARGV[1]) then return '0' end "
+	"  redis.call('HSET', KEYS[1], '@mark', string.match(log, '^%d+') .. "
+	"    string.format('@%.0f', now)) "
+	"  if age < 0 or tonumber(position) > at then return '0' end "
+	"  if tonumber(position) > tonumber(floor) then floor = position end "
+	"  redis.call('HSET', KEYS[1], '" REDIS_LOG_FIELD "', "
+	"    (string.gsub(log, ' %d+', ' ' .. floor, 1))) "
+	"end "
+	"local page = redis.call('HSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3]) "
+	"for i = 1, #page[2], 2 do "
+	"  local hard, soft = string.match(page[2][i + 1], '^(%d+) (%d+)$') "
+	"  if hard and tonumber(hard) <= tonumber(floor) and "
+	"    tonumber(soft) <= tonumber(floor) then "
+	"    redis.call('HDEL', KEYS[1], page[2][i]) "
+	"  end "
+	"end "
+	"return page[1]";
+
+static enum result
+take_cursor(void *arg, const struct redis_reply *reply)
+{
+	struct redis_tier *t = arg;
+
+	if (reply->type != REDIS_STRING)
+		return (R_BAD_ANSWER);
+	buf_clear(&t->cursor);
+	if (!bytes_equal(reply->text, BYTES("0")))
+		buf_add(&t->cursor, reply->text);
+	return (buf_error(&t->cursor));
+}
+
+void
+redis_log_prune(struct redis_tier *t)
+{
+	struct redis_command c = { .prefix = t->prefix };
+	int64_t now = clock_monotonic_ms();
+	char age[24];
+
+	if (t->cursor.len == 0 && now < t->prune_at_ms)
+		return;
+	/* Spread, so that many workers do not ask at once. */
+	t->prune_at_ms = now + PRUNE_EVERY_MS / 2 +
+			 (int64_t)(random_cheap() % PRUNE_EVERY_MS);
+	snprintf(age, sizeof(age), "%lld",
+		 (long long)(t->ttl_max_ms + REDIS_SCOPE_EXTRA_MS));
+	redis_command_text(&c, BYTES("EVAL"));
+	redis_command_text(&c, bytes_of(prune_script));
+	redis_command_text(&c, BYTES("1"));
+	redis_command_name(&c, "@log", BYTES_NONE);
+	redis_command_text(&c, bytes_of(age));
+	redis_command_text(&c, t->cursor.len > 0 ? buf_bytes(&t->cursor)
+						 : BYTES("0"));
+	redis_command_text(&c, BYTES(PRUNE_COUNT));
+	if (redis_command_call(&c, t->redis, take_cursor, t) != R_OK)
+		buf_clear(&t->cursor);
 }

@@ -25,7 +25,10 @@ MUST_USE enum result redis_log_push(struct redis_tier *t, int64_t from,
 				    const struct redis_log_record *records,
 				    unsigned count, int64_t *knows);
 
-/* From one thread, like redis_log_push(). */
 MUST_USE enum result redis_log_begin(struct redis_tier *t, int64_t position);
+
+/* Drop records that outdate nothing that is left, a few at a time, now and then: to be
+ * called when there is nothing else to do. */
+void redis_log_prune(struct redis_tier *t);
 
 #endif

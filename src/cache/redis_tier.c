@@ -12,20 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The scopes that match `key`, as names. */
-static bool
-add_scopes(struct redis_command *c, struct bytes key)
-{
-	struct buf list = { 0 };
-	struct bytes rest;
-	unsigned n = scope_list(key, &list);
-
-	for (rest = buf_bytes(&list); rest.len > 0 && n > 0 && !list.error;)
-		redis_command_name(c, "@scope:", bytes_cut(&rest, '\0'));
-	n = list.error ? 0 : n;
-	buf_fini(&list);
-	return (n > 0);
-}
+#define NAMES_BYTES 512 /* of a question, on the stack; the heap has more */
 
 struct redis_tier *
 redis_tier_new(const struct redis_tier_options *options)
@@ -59,6 +46,7 @@ redis_tier_free(struct redis_tier *t)
 	if (t == NULL)
 		return;
 	buf_fini(&t->token);
+	buf_fini(&t->cursor);
 	free(t->prefix);
 	free(t);
 }
@@ -91,18 +79,35 @@ redis_tier_lose_sight(struct redis_tier *t)
 	atomic_store(&t->blind, true);
 }
 
-/* May a position that Redis was told at `told_ms` be taken for what it
- * knows? */
+/* What "@@" says; see redis_tier.h. */
+struct log_state {
+	int64_t position, floor, told_ms;
+	struct bytes server;
+};
+
+/* Is this the very server that was told, not long ago?  Then it has lost nothing.  One that has
+ * been restarted, or taken another's place, may have brought old data back. */
 static bool
-is_believed(const struct redis_tier *t, int64_t told_ms)
+has_run_on(const struct redis_tier *t, const struct log_state *log)
+{
+	struct bytes server = bytes_of(redis_server(t->redis));
+
+	return (llabs(clock_wall_ms() - log->told_ms) < t->lag_limit_ms &&
+		server.len > 0 && bytes_equal(server, log->server));
+}
+
+/* May what it says be taken for all that it ought to know? */
+static bool
+is_believed(const struct redis_tier *t, const struct log_state *log)
 {
 	int64_t read_at_ms = atomic_load(&t->read_at_ms);
 
+	if (log->position < atomic_load(&t->expected))
+		return (false);
 	if (atomic_load(&t->blind))
 		return (true);
 	if (read_at_ms < 0)
-		return (t->trust_ms == 0 &&
-			llabs(clock_wall_ms() - told_ms) < t->lag_limit_ms);
+		return (t->trust_ms == 0 && has_run_on(t, log));
 	return (t->trust_ms == 0 ||
 		(clock_monotonic_ms() - read_at_ms < t->trust_ms &&
 		 atomic_load(&t->connections) == redis_connections(t->redis)));
@@ -114,37 +119,39 @@ redis_tier_position(struct redis_tier *t)
 	return (t == NULL ? -1 : atomic_load(&t->said));
 }
 
-/* Numbers with a space between; an absent value leaves them as they are. */
+/* Take numbers with a space between off the front. */
 static bool
-parse_numbers(const struct redis_reply *reply, int64_t *numbers, unsigned count)
+cut_numbers(struct bytes *text, int64_t *numbers, unsigned count)
 {
-	struct bytes rest = reply->text;
-
-	if (reply->type != REDIS_STRING)
-		return (false);
 	while (count-- > 0)
-		if (!bytes_to_int64(bytes_cut(&rest, ' '), numbers++))
+		if (!bytes_to_int64(bytes_cut(text, ' '), numbers++))
 			return (false);
-	return (rest.len == 0);
+	return (true);
 }
 
-struct lookup {
-	struct redis_tier *tier;
-	redis_tier_done *done;
-	void *arg;
-	struct bytes key;
-	char room[];
-};
+static bool
+read_state(const struct redis_reply *reply, struct log_state *log)
+{
+	int64_t numbers[3];
+	struct bytes rest = reply->text;
+
+	if (reply->type != REDIS_STRING || !cut_numbers(&rest, numbers, 3))
+		return (false);
+	*log = (struct log_state){ numbers[0], numbers[1], numbers[2], rest };
+	return (rest.len > 0);
+}
 
 static void
 read_scope(const struct redis_reply *reply, struct redis_tier_view *v)
 {
+	struct bytes rest = reply->text;
 	int64_t newest[2]; /* hard, soft */
 
 	if (reply->type == REDIS_NIL)
 		return;
 	/* What cannot be read may have said anything. */
-	if (!parse_numbers(reply, newest, 2))
+	if (reply->type != REDIS_STRING || !cut_numbers(&rest, newest, 2) ||
+	    rest.len > 0)
 		newest[0] = newest[1] = INT64_MAX;
 	if (newest[0] > v->hard)
 		v->hard = newest[0];
@@ -152,80 +159,112 @@ read_scope(const struct redis_reply *reply, struct redis_tier_view *v)
 		v->soft = newest[1];
 }
 
-/* What an MGET of entry, @log and scopes says.  R_OK: there is an entry. */
-static enum result
-read_reply(struct redis_tier *t, struct bytes key,
-	   const struct redis_reply *reply, struct redis_tier_view *v)
+/* What the log says of a key: the fields that add_question() asks for. */
+static void
+read_log(const struct redis_tier *t, const struct redis_reply *reply,
+	 struct redis_tier_view *v)
 {
-	int64_t log[3]; /* position, floor, time */
+	struct log_state log;
 	unsigned i;
 
-	*v = (struct redis_tier_view){ 0 };
-	if (reply->type != REDIS_ARRAY || reply->count < 2)
-		return (R_BAD_ANSWER);
-	v->knows_log = parse_numbers(&reply->items[1], log, 3);
-	if (v->knows_log) {
-		v->position = log[0];
-		v->floor = log[1];
-		v->believed = log[0] >= atomic_load(&t->expected) &&
-			      is_believed(t, log[2]);
-	}
-	for (i = 2; i < reply->count; i++)
+	if (reply->type != REDIS_ARRAY || reply->count == 0 ||
+	    !read_state(&reply->items[0], &log))
+		return;
+	v->knows_log = true;
+	v->position = log.position;
+	v->floor = log.floor;
+	v->believed = is_believed(t, &log);
+	for (i = 1; i < reply->count; i++)
 		read_scope(&reply->items[i], v);
-	if (reply->items[0].type != REDIS_STRING)
-		return (R_NOT_FOUND);
-	return (entry_decode(reply->items[0].text, key, &v->entry));
 }
 
-/* Judge it. */
-static enum result
-judge(struct redis_tier *t, const struct lookup *l,
-      const struct redis_reply *reply, struct entry **out)
+/* What is there but none of ours is as good as nothing. */
+static bool
+is_refusal(const struct redis_reply *reply)
 {
-	struct redis_tier_view v;
-	enum result r = read_reply(t, l->key, reply, &v);
+	return (reply->type == REDIS_ERROR &&
+		!bytes_starts(reply->text, BYTES("WRONGTYPE")));
+}
 
-	if (!v.believed) {
+struct lookup {
+	struct redis_tier *tier;
+	redis_tier_done *done;
+	void *arg;
+	struct redis_tier_view view;
+	enum result found; /* of the entry alone */
+	struct bytes key;
+	char room[];
+};
+
+static void
+take_entry(void *arg, enum result r, const struct redis_reply *reply)
+{
+	struct lookup *l = arg;
+
+	(void)r; /* there is a reply */
+	l->found = R_NOT_FOUND;
+	if (reply->type == REDIS_STRING)
+		l->found = entry_decode(reply->text, l->key, &l->view.entry);
+	else if (is_refusal(reply))
+		l->found = R_BAD_ANSWER;
+}
+
+/* R_OK: what was found may be used. */
+static enum result
+judge(struct redis_tier *t, struct lookup *l)
+{
+	const struct redis_tier_view *v = &l->view;
+
+	if (!v->believed) {
 		t->behind(t->arg);
-		r = r == R_OK ? R_NOT_FOUND : r;
-	} else {
-		atomic_store(&t->said, v.position);
+		return (l->found == R_OK ? R_NOT_FOUND : l->found);
 	}
-	if (r == R_OK && (v.entry->fence < v.floor || v.entry->fence < v.hard))
-		r = R_NOT_FOUND;
-	if (r != R_OK) {
-		entry_unref(v.entry);
-		return (r);
-	}
-	if (v.entry->fence < v.soft)
-		lifetime_expire(&v.entry->life, clock_wall_ms());
-	*out = v.entry;
-	return (R_OK);
+	atomic_store(&t->said, v->position);
+	if (l->found == R_OK &&
+	    (v->entry->fence < v->floor || v->entry->fence < v->hard))
+		return (R_NOT_FOUND);
+	return (l->found);
 }
 
 static void
-looked_up(void *arg, enum result r, const struct redis_reply *reply)
+take_log(void *arg, enum result r, const struct redis_reply *reply)
 {
 	struct lookup *l = arg;
-	struct entry *e = NULL;
+	struct entry *e = l->view.entry;
 
-	if (r == R_OK && reply->type == REDIS_ERROR) {
+	if (r == R_OK && is_refusal(reply)) {
 		log_warn("redis: lookup refused: %.*s", BYTES_ARG(reply->text));
 		r = R_BAD_ANSWER;
 	}
-	if (r == R_OK)
-		r = judge(l->tier, l, reply, &e);
-	l->done(l->arg, r, r == R_OK ? e : NULL);
+	if (r == R_OK) {
+		read_log(l->tier, reply, &l->view);
+		r = judge(l->tier, l);
+	}
+	if (r != R_OK) {
+		entry_unref(e);
+		e = NULL;
+	} else if (e->fence < l->view.soft) {
+		lifetime_expire(&e->life, clock_wall_ms());
+	}
+	l->done(l->arg, r, e);
 	free(l);
 }
 
+/*
+ * The entry first, the log second: whatever befalls Redis between the two,
+ * records, eviction, a loss and a new beginning, the log is then at least as new
+ * as the entry, and so counts against it.
+ */
 static bool
 add_question(struct redis_command *c, struct bytes key)
 {
-	redis_command_text(c, BYTES("MGET"));
+	redis_command_text(c, BYTES("GET"));
 	redis_command_name(c, "", key);
+	redis_command_next(c, take_entry);
+	redis_command_text(c, BYTES("HMGET"));
 	redis_command_name(c, "@log", BYTES_NONE);
-	return (add_scopes(c, key));
+	redis_command_text(c, BYTES(REDIS_LOG_FIELD));
+	return (redis_command_scopes(c, key));
 }
 
 enum result
@@ -234,32 +273,31 @@ redis_tier_get(struct redis_tier *t, struct bytes key, redis_tier_done *done,
 {
 	struct redis_command c = { .prefix = t->prefix };
 	struct lookup *l = mem_alloc(sizeof(*l) + key.len);
+	char names[NAMES_BYTES];
 	enum result r = R_NO_MEMORY;
 
 	if (l == NULL)
 		return (r);
 	memcpy(l->room, key.at, key.len);
-	*l = (struct lookup){ t, done, arg, { l->room, key.len } };
+	l->tier = t;
+	l->done = done;
+	l->arg = arg;
+	l->key = (struct bytes){ l->room, key.len };
+	buf_over(&c.names, names, sizeof(names));
 	if (add_question(&c, key))
-		r = redis_command_send(&c, t->redis, looked_up, l);
+		r = redis_command_send(&c, t->redis, take_log, l);
 	redis_command_fini(&c);
 	if (r != R_OK)
 		free(l);
 	return (r);
 }
 
-struct inspection {
-	struct redis_tier *tier;
-	struct bytes key;
-	struct redis_tier_view *view;
-};
-
 static enum result
-take_view(void *arg, const struct redis_reply *reply)
+view_log(void *arg, const struct redis_reply *reply)
 {
-	struct inspection *i = arg;
+	struct lookup *l = arg;
 
-	(void)!read_reply(i->tier, i->key, reply, i->view);
+	read_log(l->tier, reply, &l->view);
 	return (R_OK);
 }
 
@@ -278,13 +316,13 @@ redis_tier_inspect(struct redis_tier *t, struct bytes key,
 		   struct redis_tier_view *out)
 {
 	struct redis_command c = { .prefix = t->prefix };
-	struct inspection i = { t, key, out };
+	struct lookup l = { .tier = t, .key = key };
 	enum result r = R_INVALID;
 
-	*out = (struct redis_tier_view){ 0 };
 	if (add_question(&c, key))
-		r = redis_command_call(&c, t->redis, take_view, &i);
+		r = redis_command_call(&c, t->redis, view_log, &l);
 	redis_command_fini(&c);
+	*out = l.view;
 	if (r != R_OK || out->entry == NULL)
 		return (r);
 	c = (struct redis_command){ .prefix = t->prefix };
@@ -295,22 +333,22 @@ redis_tier_inspect(struct redis_tier *t, struct bytes key,
 	return (R_OK);
 }
 
-/* A scope that cannot be read may have said that all up to now is outdated: that is
- * what it says then. */
-static const char put_script[] = REDIS_TIER_GET
-	"local log = get(KEYS[2]) or '' "
-	"local now, floor = string.match(log, '^(%d+) (%d+) %d+$') "
-	"if not floor then return -1 end "
+/* KEYS: the entry, @log.  ARGV: its wire form, fence and life, then scopes.  A
+ * scope that cannot be read may have said that all up to now is outdated: that is what
+ * it says then.  What is below the floor may be good, but this Redis cannot tell. */
+static const char put_script[] = REDIS_LOG_READ
+	"local held = redis.pcall('HMGET', KEYS[2], '" REDIS_LOG_FIELD "', "
+	"  unpack(ARGV, 4)) "
+	"local now, floor = read(held[1] or '') "
 	"local fence = tonumber(ARGV[2]) "
-	"if fence < tonumber(floor) then return 0 end "
-	"for i = 3, #KEYS do "
-	"  local at = get(KEYS[i]) "
-	"  if at then "
-	"    local hard, soft = string.match(at, '^(%d+) (%d+)$') "
-	"    if not hard or tonumber(hard) > tonumber(now) or "
-	"      tonumber(soft) > tonumber(now) then "
-	"      hard, soft = now, '0' "
-	"      redis.call('SET', KEYS[i], now .. ' 0', 'PX', ARGV[4]) "
+	"if not now or fence < tonumber(floor) then return -1 end "
+	"for i = 2, #held do "
+	"  if held[i] then "
+	"    local hard, soft = string.match(held[i], '^(%d+) (%d+)$') "
+	"    if not hard or tonumber(hard) > now or tonumber(soft) > now then "
+	"      hard, soft = now, 0 "
+	"      redis.call('HSET', KEYS[2], ARGV[i + 2], "
+	"        string.match(held[1], '^%d+') .. ' 0') "
 	"    end "
 	"    if tonumber(hard) > fence or tonumber(soft) > fence then return 0 end "
 	"  end "
@@ -323,7 +361,7 @@ redis_tier_put(struct redis_tier *t, const struct entry *e)
 {
 	struct redis_command c = { .prefix = t->prefix };
 	struct buf wire = { 0 };
-	char keys[16], fence[24], life[24], scope_life[24];
+	char fence[24], life[24];
 	int64_t life_ms = e->life.stale_until_ms - clock_wall_ms();
 	enum result r = R_NO_MEMORY;
 
@@ -332,25 +370,18 @@ redis_tier_put(struct redis_tier *t, const struct entry *e)
 	if (life_ms <= 0)
 		return (R_OK);
 	entry_encode(e, &wire);
-	redis_command_text(&c, BYTES("EVAL"));
-	redis_command_text(&c, bytes_of(put_script));
-	redis_command_text(&c, BYTES_NONE);
-	redis_command_name(&c, "", e->key);
-	redis_command_name(&c, "@log", BYTES_NONE);
-	if (!add_scopes(&c, e->key) || buf_error(&wire) != R_OK)
-		goto out;
-	snprintf(keys, sizeof(keys), "%u", c.argc - 3);
 	snprintf(fence, sizeof(fence), "%lld", (long long)e->fence);
 	snprintf(life, sizeof(life), "%lld", (long long)life_ms);
-	snprintf(scope_life, sizeof(scope_life), "%lld",
-		 (long long)(t->ttl_max_ms + REDIS_SCOPE_EXTRA_MS));
-	c.argv[2] = bytes_of(keys);
+	redis_command_text(&c, BYTES("EVAL"));
+	redis_command_text(&c, bytes_of(put_script));
+	redis_command_text(&c, BYTES("2"));
+	redis_command_name(&c, "", e->key);
+	redis_command_name(&c, "@log", BYTES_NONE);
 	redis_command_text(&c, buf_bytes(&wire));
 	redis_command_text(&c, bytes_of(fence));
 	redis_command_text(&c, bytes_of(life));
-	redis_command_text(&c, bytes_of(scope_life));
-	r = redis_command_call(&c, t->redis, redis_command_flag, NULL);
-out:
+	if (redis_command_scopes(&c, e->key) && buf_error(&wire) == R_OK)
+		r = redis_command_call(&c, t->redis, redis_command_flag, NULL);
 	buf_fini(&wire);
 	redis_command_fini(&c);
 	return (r);

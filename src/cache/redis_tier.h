@@ -9,21 +9,29 @@
  * redis_tier: entries shared between processes and hosts.
  *
  * Names, behind "{CACHE_PREFIX}:{CACHE_VERSION}:"
- *	{key}		an entry in its wire form
- *	@scope:{scope}	"hard soft": the newest positions that invalidated it
- *	@log		"position floor time": Redis knows all records up to position, which was
- *			the newest at that time (wall clock); entries with a fence below floor are
- *			not used; or
+ *	{key}	an entry in its wire form
+ *	@log	a hash of all that Redis knows of the log:
+ *		{scope}	"hard soft": the newest positions that invalidated it
+ *		@@	"position floor time server": Redis knows all records up to position, which
+ *			was the newest at that time (wall clock), when it was this server
+ *			(its run_id; "-": it does not say); entries with a fence below
+ *			floor are not used; or
  *			"?token": it has lost all, and somebody is finding out
  *			where the log is
+ *		@mark	see redis_log.c
  *
- * A read fetches an entry, the scopes that match its key and @log in one MGET, and compares; so an
- * invalidation that has reached Redis counts for all readers at once, without deleting
- * anything.  A Redis that lost @log, or brought back an old one, vouches for nothing until a follower
- * has told it what it missed.  One that lost it starts with a floor that was read from the log after the loss.
+ * A read fetches the entry, and then what the log says of its key, in one round trip, and
+ * compares; so an invalidation that has reached Redis counts for all readers at once, without deleting
+ * anything.  The log is one hash, so that Redis cannot evict a part of it.  A Redis that lost
+ * it, or brought back an old one, vouches for nothing until a follower has told it what it
+ * missed.  One that lost it starts with a floor that was read from the log after the loss.
+ *
+ * Records at or below the floor are needless, and dropped: it follows the log at a distance
+ * of more than an entry's life.
  *
  * Belief.  That Redis has not lost what it was told can be seen from where our own follower is only.  Until
- * that has read the log once, Redis is believed if it has been told within lag_limit_ms.  With trust_ms
+ * that has read the log once, Redis is believed if the very server that we are connected to has
+ * been told within lag_limit_ms.  With trust_ms
  * it is not believed then, nor when the log has not been read for so long, or not
  * since Redis was connected to: whoever cannot tell Redis of a record need wait no longer than
  * trust_ms for nobody to be misled.  When the log cannot be read at all, Redis is the best there is.
@@ -76,7 +84,8 @@ MUST_USE enum result redis_tier_get(struct redis_tier *t, struct bytes key,
 				    redis_tier_done *done, void *arg);
 
 /* Store, waiting.  R_CONFLICT: refused, the log has a newer record for the key.
- * R_UNAVAILABLE also when nobody has told this Redis of the log yet. */
+ * R_UNAVAILABLE also when nobody has told this Redis of the log yet, or when the
+ * load began before all that it still knows. */
 MUST_USE enum result redis_tier_put(struct redis_tier *t,
 				    const struct entry *e);
 

@@ -10,15 +10,20 @@
 /*
  * redis_tier_state: what redis_tier.c and redis_log.c share, and nobody else sees.
  */
-/* Lua: what a name holds; false: nothing, "": what we never put there. */
-#define REDIS_TIER_GET                                   \
-	"local function get(name) "                      \
-	"  local held = redis.pcall('GET', name) "       \
-	"  if type(held) == 'table' then return '' end " \
-	"  return held "                                 \
+#define REDIS_LOG_FIELD \
+	"@@" /* what scope_hash_user() never leaves of a scope */
+
+/* Lua: what the field above says, as numbers and text; nothing if it is none of
+ * ours. */
+#define REDIS_LOG_READ                                                    \
+	"local function read(log) "                                       \
+	"  local at, floor = string.match(log, '^(%d+) (%d+) %d+ %S+$') " \
+	"  if at and #at <= 16 and #floor <= 16 then " /* exact in Lua */ \
+	"    return tonumber(at), floor "                                 \
+	"  end "                                                          \
 	"end "
 
-/* Entries live this much shorter than the scopes that could outdate them. */
+/* Entries live this much shorter than records are kept that could outdate them. */
 #define REDIS_SCOPE_EXTRA_MS 600000
 
 struct redis_tier {
@@ -31,7 +36,9 @@ struct redis_tier {
 	_Atomic int64_t read_at_ms; /* -1: not yet */
 	_Atomic uint64_t connections;
 	atomic_bool blind;
-	struct buf token; /* of the thread that pushes */
+	struct buf token; /* of the thread that pushes, with the next two */
+	int64_t prune_at_ms;
+	struct buf cursor;
 	_Atomic int64_t said;
 	void (*behind)(void *arg);
 	void *arg;

@@ -10,6 +10,7 @@ const char *const fault_names[FAULTS] = {
 	[FAULT_WORKER_KILLED] = "workers killed",
 	[FAULT_LISTENERS_CUT] = "listeners cut off",
 	[FAULT_REDIS_FLUSHED] = "Redis flushed",
+	[FAULT_LOG_EVICTED] = "the log evicted from Redis",
 	[FAULT_REDIS_STOPPED] = "Redis stopped",
 	[FAULT_REDIS_EMPTY] = "Redis restarted empty",
 	[FAULT_REDIS_OLD] = "Redis restored from an old snapshot",
@@ -75,6 +76,9 @@ faults_next(struct faults *f)
 		break;
 	case FAULT_REDIS_FLUSHED:
 		harness_redis_command(f->redis, "FLUSHALL");
+		break;
+	case FAULT_LOG_EVICTED:
+		harness_redis_command(f->redis, "DEL wf:v1:@log");
 		break;
 	case FAULT_REDIS_STOPPED:
 		process_signal(f->redis->process, SIGSTOP);

@@ -15,6 +15,7 @@ enum fault {
 	FAULT_WORKER_KILLED,
 	FAULT_LISTENERS_CUT,
 	FAULT_REDIS_FLUSHED,
+	FAULT_LOG_EVICTED,   /* from Redis, alone */
 	FAULT_REDIS_STOPPED, /* for up to 1.5 s */
 	FAULT_REDIS_EMPTY,   /* restarted */
 	FAULT_REDIS_OLD,     /* restarted with a snapshot from a while ago */

@@ -170,7 +170,8 @@ begin(const struct fault *f)
 }
 
 /* New workers show so many models, once they have seen the log: until then, for
- * some milliseconds, they may believe what a Redis was told lately. */
+ * some milliseconds, they may believe a Redis that was told lately and ran on, though
+ * it could not be told of the last. */
 static void
 settle(const char *login, unsigned models)
 {
@@ -190,11 +191,31 @@ is_used(void)
 		       "detail=redis") != NULL);
 }
 
+/* A mutation shows in each worker's next answer. */
+static void
+add_one(const char *login, unsigned *models)
+{
+	ck_assert_int_eq(faults_add_model(login,
+					  scratch_printf("m%u", ++*models)),
+			 201);
+	ck_assert_uint_eq(faults_count_models(login), *models);
+}
+
+/* And what was loaded for that answer is in Redis. */
+static bool
+fills_it(const char *login, unsigned *models)
+{
+	add_one(login, models);
+	return (strstr(harness_redis_command(redis, "KEYS *"),
+		       "models:user:") != NULL);
+}
+
 START_TEST(clients_do_not_notice_and_it_heals)
 {
 	const char *anna = stack_login("anna@example.org", "user");
 	const struct fault *f = &faults[_i];
 	struct http_response *known, *r;
+	unsigned models = 0;
 
 	begin(f);
 	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
@@ -206,34 +227,21 @@ START_TEST(clients_do_not_notice_and_it_heals)
 		ck_assert(r->body_hash == known->body_hash);
 		faults_ok(BETA, NULL, SLOWEST_MS);
 	}
-	/* A mutation shows in each worker's next answer. */
-	for (unsigned i = 1; i <= 4; i++) {
-		ck_assert_int_eq(faults_add_model(anna,
-						  scratch_printf("m%u", i)),
-				 201);
-		ck_assert_uint_eq(faults_count_models(anna), i);
-	}
+	for (unsigned i = 0; i < 4; i++)
+		add_one(anna, &models);
 	/* Nothing is lost. */
 	harness_worker_respawn(stack.worker);
 	r = faults_ok(ALPHA, NULL, 2 * SLOWEST_MS);
 	ck_assert(r->body_hash == known->body_hash);
 	assert_cache(r, "HIT", NULL);
-	settle(anna, 4);
+	settle(anna, models);
 	ck_assert_uint_le(stack_upstream_count("/alpha"), 1);
 	ck_assert_uint_le(stack_upstream_count("/beta"), 1);
 	f->end();
 	/* These workers come back to it, without a restart. */
-	wait_until((faults_get("/api/models", NULL),
-		    strstr(harness_redis_command(redis, "KEYS *"), "@log")),
-		   10000);
-	ck_assert_int_eq(faults_add_model(anna, "last"), 201);
-	ck_assert_uint_eq(faults_count_models(anna), 5);
-	wait_until(faults_count_models(anna) == 5 &&
-			   strstr(harness_redis_command(redis, "KEYS *"),
-				  "models:user:"),
-		   10000);
+	wait_until(fills_it(anna, &models), 10000);
 	wait_until(is_used(), 10000);
-	settle(anna, 5);
+	settle(anna, models);
 }
 END_TEST
 
@@ -315,9 +323,67 @@ START_TEST(old_data_brought_back_is_not_believed)
 		strstr(harness_redis_command(redis, "KEYS *"), "models:user:"));
 	for (int i = 0; i < 10; i++)
 		ck_assert_uint_eq(faults_count_models(anna), 2);
-	/* Nor by a worker that knows of nothing yet. */
 	harness_worker_respawn(stack.worker);
-	settle(anna, 2);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(faults_count_models(anna), 2);
+}
+END_TEST
+
+/* In place of what it holds, Redis has again what it held at its last SAVE, and
+ * the worker is new. */
+static double
+bring_back_old_data(void)
+{
+	double began;
+
+	harness_worker_kill(stack.worker, 0);
+	harness_redis_kill(redis);
+	harness_redis_start(redis);
+	began = harness_now_ms();
+	harness_worker_start(stack.worker);
+	return (began);
+}
+
+#define SIGHT_MS 450 /* a worker does not take the log for lost sooner */
+
+/* Nor by a worker that has not looked at the log yet, however lately that Redis was
+ * told.  While it cannot look, the database may be gone, and Redis is the best there
+ * is; but that it finds out first. */
+START_TEST(old_data_brought_back_is_not_believed_by_a_new_worker)
+{
+	struct harness_proxy *pg_line;
+	struct http_response *r;
+	const char *anna;
+	double began;
+
+	redis = faults_own_redis(NULL);
+	faults_own_postgres(NULL, &pg_line);
+	anna = stack_login("anna@example.org", "user");
+	harness_env_set(stack.env, "LOG_LAG_LIMIT_MS", "600000");
+	stack_workers(1);
+	ck_assert_int_eq(faults_add_model(anna, "first"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+	wait_until(strstr(harness_redis_command(redis, "KEYS *"),
+			  "models:user:"),
+		   5000);
+	harness_redis_command(redis, "SAVE");
+	ck_assert_int_eq(faults_add_model(anna, "second"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 2);
+	for (int i = 0; i < 10; i++) {
+		bring_back_old_data();
+		ck_assert_uint_eq(faults_count_models(anna), 2);
+	}
+	for (int i = 0; i < 3; i++) {
+		harness_proxy_set(pg_line, PROXY_STALL, 0);
+		began = bring_back_old_data();
+		r = faults_get(MINE, anna);
+		if (harness_now_ms() - began < SIGHT_MS)
+			ck_assert_msg(r->status != 200, "%s",
+				      stack_describe(r));
+		harness_proxy_set(pg_line, PROXY_PASS, 0);
+		wait_until(faults_get(MINE, anna)->status == 200, 10000);
+		wait_until(faults_count_models(anna) == 2, 5000);
+	}
 }
 END_TEST
 
@@ -331,5 +397,7 @@ suite_redis_away(void)
 	tcase_add_test(t, hits_keep_under_5_ms_while_redis_is_stopped);
 	tcase_add_test(t, hits_without_a_near_cache_cost_a_look_in_postgres);
 	tcase_add_test(t, old_data_brought_back_is_not_believed);
+	tcase_add_test(t,
+		       old_data_brought_back_is_not_believed_by_a_new_worker);
 	return (s);
 }

@@ -155,6 +155,9 @@ ask(struct redis_tier *t, char question, struct seen *s)
 	case 'b':
 		see(s, redis_log_begin(t, EXPECTED));
 		break;
+	case 'u':
+		redis_log_prune(t);
+		break;
 	default:
 		break;
 	}

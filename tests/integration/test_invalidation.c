@@ -337,8 +337,8 @@ START_TEST(garbage_in_place_of_an_invalidation_is_a_miss)
 {
 	start_workers(&modes[1]);
 	wait_until(is_cached(0, anna), 5000);
-	harness_redis_command(stack.redis, "SET wf:v1:@scope:models:* rubbish");
-	harness_redis_command(stack.redis, "SET wf:v1:@scope:auth:* {}");
+	harness_redis_command(stack.redis, "HSET wf:v1:@log models:* rubbish");
+	harness_redis_command(stack.redis, "HSET wf:v1:@log auth:* {}");
 	/* What is stored after that replaces the garbage by a position. */
 	ck_assert_ptr_null(strstr(http_header(get(0, anna), "Cache-Status"),
 				  "detail=redis"));
