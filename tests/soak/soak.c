@@ -93,6 +93,7 @@ ask_in_storm(struct storm *s, double seconds)
 		if (harness_now_ms() < until)
 			storm_blow(s);
 	}
+	storm_heal(s);
 	crowd_hold();
 	storm_catch_up(s);
 	seen[1] = s->seen;

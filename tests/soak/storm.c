@@ -13,8 +13,28 @@
 #define SCRAPE_EVERY_MS 500
 #define REPORT_EVERY_MS 30000
 #define PRUNE_EVERY_MS 20000
+#define GRUDGE_MS 3000 /* for so long a failed load may be answered with */
 
 /* Somebody else's view. */
+
+/* Is any worker's breaker open, or half open? */
+static bool
+any_breaker_is_open(const char *metrics)
+{
+	static const char family[] = "\nwarmfront_breaker_workers{";
+	const char *end;
+
+	for (; (metrics = strstr(metrics, family)) != NULL; metrics = end) {
+		end = strstr(metrics, "} ");
+		if (end == NULL)
+			break;
+		if (memmem(metrics, (size_t)(end - metrics), "state=\"closed\"",
+			   14) == NULL &&
+		    end[2] != '0')
+			return (true);
+	}
+	return (false);
+}
 
 static void
 scrape(struct storm *s)
@@ -41,6 +61,7 @@ scrape(struct storm *s)
 		return;
 	s->seen = seen;
 	tally_parse(a->body, &s->counted);
+	s->broken = any_breaker_is_open(a->body);
 	workers = strstr(a->body, "\nwarmfront_workers ");
 	s->workers = workers != NULL ? (unsigned)atoi(workers + 19) : 0;
 }
@@ -97,7 +118,6 @@ storm_catch_up(struct storm *s)
 {
 	double until = harness_now_ms() + harness_limit_ms(30000);
 
-	memset(&s->counted, 0, sizeof(s->counted));
 	for (s->workers = 0; s->workers != DEPLOYMENT_WORKERS;) {
 		if (harness_now_ms() > until)
 			ck_abort_msg("%u workers in the metrics, not %d",
@@ -105,6 +125,18 @@ storm_catch_up(struct storm *s)
 		harness_nap();
 		scrape(s);
 	}
+}
+
+void
+storm_heal(struct storm *s)
+{
+	double until = harness_now_ms() + harness_limit_ms(30000);
+
+	for (s->broken = true; s->broken && harness_now_ms() < until;)
+		storm_watch(s, 100);
+	if (s->broken)
+		judge_complain("a breaker is still open");
+	storm_watch(s, GRUDGE_MS);
 }
 
 static unsigned times[GUSTS_MAX];

@@ -5,6 +5,7 @@
 #include "client.h"
 #include "tally.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -23,6 +24,7 @@ struct storm {
 		seen; /* when the scrape was sent that was the last to */
 	struct tally_sums counted; /* get what all workers had counted */
 	unsigned workers;	   /* by it */
+	bool broken;		   /* some worker's breaker is open, by it */
 	long lost; /* answers whose counts may have gone with a worker */
 };
 
@@ -31,6 +33,9 @@ void storm_watch(struct storm *s, double ms);
 
 /* Scrape until all workers have added what they have, and dead ones are forgotten. */
 void storm_catch_up(struct storm *s);
+
+/* While questions are asked: wait until no breaker is open, and failures are forgotten. */
+void storm_heal(struct storm *s);
 
 /* Something goes wrong and is well again. */
 void storm_blow(struct storm *s);
