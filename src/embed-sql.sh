@@ -8,8 +8,9 @@ set -eu
 export LC_ALL=C
 directory=$1
 output=$2
+new=$output.$$ # make may run twice at once
 
-trap 'rm -f "$output.tmp"' EXIT
+trap 'rm -f "$new"' EXIT
 {
 	echo '/* Made by src/embed-sql.sh from the files in sql/. */'
 	echo '#include "migrate.h"'
@@ -29,5 +30,5 @@ trap 'rm -f "$output.tmp"' EXIT
 	echo '};'
 	printf 'const unsigned migrate_embedded_count =\n'
 	printf '\tsizeof(migrate_embedded) / sizeof(migrate_embedded[0]);\n'
-} >"$output.tmp"
-cmp -s "$output.tmp" "$output" || mv -f "$output.tmp" "$output"
+} >"$new"
+cmp -s "$new" "$output" || mv -f "$new" "$output"
