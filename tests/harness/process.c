@@ -187,6 +187,12 @@ run_child(const struct process_options *o, const char *output, int end_signal,
 	sigset_t none;
 	int in, out, err;
 
+	/* Not check's: whoever asks whether the program has a handler for one
+	 * means the program. */
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
 	in = o->input_fd != NULL ? *o->input_fd : open("/dev/null", O_RDONLY);
 	out = open(output, flags, 0644);
 	err = o->errors != NULL ? open(o->errors, flags, 0644) : out;
@@ -196,12 +202,6 @@ run_child(const struct process_options *o, const char *output, int end_signal,
 	close_range(3, ~0u, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* Not check's: whoever asks whether the program has a handler for one
-	 * means the program. */
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGALRM, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
 	setpgid(0, 0); /* a signal to the test's group is not for it */
 	if (o->directory != NULL && chdir(o->directory) != 0) {
 		perror(o->directory);
@@ -224,6 +224,8 @@ process_start(const struct process_options *o)
 	struct process *p = scratch_alloc(sizeof(*p));
 	pid_t parent = getpid();
 	const char *name = o->name;
+	int ready[2]; /* the child closes it with all others, its signals set */
+	char none;
 
 	if (name == NULL) {
 		name = strrchr(o->argv[0], '/');
@@ -238,11 +240,13 @@ process_start(const struct process_options *o)
 		p->output = scratch_printf("%s/%s.log", scratch_directory(name),
 					   name);
 	fflush(NULL);
-	p->pid = fork();
-	if (p->pid < 0)
+	if (pipe2(ready, O_CLOEXEC) != 0 || (p->pid = fork()) < 0)
 		ck_abort_msg("fork: %s", strerror(errno));
 	if (p->pid == 0)
 		run_child(o, p->output, p->end_signal, parent);
+	close(ready[1]);
+	(void)!read(ready[0], &none, 1);
+	close(ready[0]);
 	tell_guardian(p->pid, p->end_signal);
 	return (p);
 }
