@@ -261,9 +261,12 @@ static void
 read_line(struct bytes line)
 {
 	struct bytes name = bytes_cut(&line, '=');
-	char *value = strndup(line.len > 0 ? line.at : "", line.len);
+	char *value = malloc(line.len + 1);
 
 	FUZZ_MUST(value != NULL);
+	if (line.len > 0)
+		memcpy(value, line.at, line.len);
+	value[line.len] = '\0';
 	if (bytes_equal(name, BYTES("@listen")))
 		try_listen(value);
 	else if (bytes_equal(name, BYTES("@redis")))
