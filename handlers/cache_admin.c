@@ -159,6 +159,8 @@ ask_again(struct run *r, const struct served *served, struct bytes arguments)
 	if (result == R_OK) {
 		cache_wait(r->services->cache, &part, 1, CACHE_NEW);
 		result = part.answer.result;
+		if (result == R_TOO_LARGE) /* not what we were sent */
+			result = R_BAD_ANSWER;
 	}
 	if (result == R_OK)
 		add_refreshed(&r->body, key, part.answer.entry);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define GOOD_FOR_MS 100
-#define POSTGRES_MS 120 /* long enough for the breaker to count it */
+#define POSTGRES_MS 120
 
 /* A question to Redis, of the asker and of the answer that may come later. */
 struct ping {

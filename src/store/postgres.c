@@ -17,8 +17,8 @@
 #define BREAKER_PAUSE_MAX_MS 5000
 
 /* A server that was given less time than this and did not answer in it has not
- * shown that it is down. */
-#define FAIR_TIME_MS 100
+ * shown that it is down: it may be busy, and whoever asked in a hurry. */
+#define FAIR_TIME_MS 400
 
 #define WARN_EVERY_MS 1000
 

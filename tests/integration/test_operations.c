@@ -153,6 +153,33 @@ START_TEST(metrics_of_one_worker_are_there_while_postgres_is_not)
 }
 END_TEST
 
+/* They do not wait long, and that is no sign of an outage. */
+START_TEST(metrics_that_get_no_answer_in_time_harm_nobody)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	const char *locker =
+		scratch_printf("%s&application_name=locker", stack.owner_url);
+	const struct http_request metrics = {
+		.url = stack_url("/metrics"),
+		.headers = (const char *const[]){ CRON, NULL },
+	};
+	const struct http_response *all;
+
+	stack_workers(1);
+	assert_status(stack_get("/api/user/data", anna, NULL), 200);
+	harness_sql(locker, "BEGIN; LOCK TABLE cache_workers "
+			    "IN ACCESS EXCLUSIVE MODE");
+	all = http_many(&metrics, 8);
+	assert_status(stack_request("POST", "/api/usage", "{\"model\":\"m\"}",
+				    anna, "Content-Type: application/json",
+				    NULL),
+		      201);
+	for (unsigned i = 0; i < 8; i++)
+		assert_status(&all[i], 200);
+	harness_sql(locker, "ROLLBACK");
+}
+END_TEST
+
 START_TEST(metrics_tell_of_all_there_is_to_know)
 {
 	static const char *const wanted[] = {
@@ -573,6 +600,22 @@ START_TEST(refresh_loads_a_stored_key_now)
 }
 END_TEST
 
+START_TEST(refresh_of_too_large_a_catalogue_is_not_the_fault_of_the_request)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+
+	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "100000");
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_upstream_control(stack.upstream,
+				 "path=/alpha&mode=huge:200000");
+	assert_status(stack_request("POST", "/api/admin/cache/refresh",
+				    "{\"key\":\"models:alpha:all\"}", admin,
+				    "Content-Type: application/json", NULL),
+		      502);
+}
+END_TEST
+
 START_TEST(refreshed_key_is_new_on_every_worker)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -735,6 +778,7 @@ suite_operations(void)
 	tcase_add_test(t, killed_worker_takes_a_second_of_counting_at_most);
 	tcase_add_test(t,
 		       metrics_of_one_worker_are_there_while_postgres_is_not);
+	tcase_add_test(t, metrics_that_get_no_answer_in_time_harm_nobody);
 	tcase_add_test(t, metrics_tell_of_all_there_is_to_know);
 	tcase_add_test(t, metrics_are_to_the_taste_of_promtool);
 	tcase_add_test(t, metrics_are_for_cron_and_admins);
@@ -756,6 +800,9 @@ suite_operations(void)
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));
 	tcase_add_test(t, keys_are_listed_by_pattern_in_pages);
 	tcase_add_test(t, refresh_loads_a_stored_key_now);
+	tcase_add_test(
+		t,
+		refresh_of_too_large_a_catalogue_is_not_the_fault_of_the_request);
 	tcase_add_test(t, refreshed_key_is_new_on_every_worker);
 	tcase_add_test(t, cron_needs_its_secret);
 	tcase_add_test(t, warming_makes_the_first_request_a_hit);
