@@ -226,6 +226,16 @@ judge(struct redis_tier *t, struct lookup *l)
 	return (l->found);
 }
 
+/* Once a connection: who may not look up, may not for long. */
+static void
+complain(struct redis_tier *t, struct bytes refusal)
+{
+	uint64_t connection = redis_connections(t->redis);
+
+	if (atomic_exchange(&t->refused_on, connection) != connection)
+		log_warn("redis: lookup refused: %.*s", BYTES_ARG(refusal));
+}
+
 static void
 take_log(void *arg, enum result r, const struct redis_reply *reply)
 {
@@ -233,7 +243,7 @@ take_log(void *arg, enum result r, const struct redis_reply *reply)
 	struct entry *e = l->view.entry;
 
 	if (r == R_OK && is_refusal(reply)) {
-		log_warn("redis: lookup refused: %.*s", BYTES_ARG(reply->text));
+		complain(l->tier, reply->text);
 		r = R_BAD_ANSWER;
 	}
 	if (r == R_OK) {

@@ -40,6 +40,8 @@ struct redis_tier {
 	int64_t prune_at_ms;
 	struct buf cursor;
 	_Atomic int64_t said;
+	_Atomic uint64_t
+		refused_on; /* the connection that has been complained of */
 	void (*behind)(void *arg);
 	void *arg;
 };

@@ -229,10 +229,14 @@ END_TEST
 /* Logged in, and not allowed to do a thing. */
 START_TEST(user_who_may_do_nothing_is_as_no_redis)
 {
+	const char *refusal;
+
 	begin("warmfront", PASSWORD, "-@all +ping");
 	stack_workers(1);
 	assert_as_without_redis();
-	ck_assert_ptr_nonnull(strstr(log_of_worker(), "NOPERM"));
+	refusal = strstr(log_of_worker(), "lookup refused: NOPERM");
+	ck_assert_ptr_nonnull(refusal);
+	ck_assert_ptr_null(strstr(refusal + 1, "lookup refused"));
 	ck_assert_ptr_null(strstr(log_of_worker(), PASSWORD));
 }
 END_TEST
