@@ -102,8 +102,12 @@ no_worker_is_a_problem() {
 		has '^retry-after: 1' && has '^x-content-type-options: nosniff' && has '"status":503'
 }
 
+two_run() {
+	[ "$("$spawn" status | wc -l)" = 2 ]
+}
+
 spawn_starts() {
-	"$spawn" start 2 && [ "$("$spawn" status | wc -l)" = 2 ] &&
+	"$spawn" start 2 && eventually 10 two_run &&
 		eventually 10 answers 200 "$site$path" -k && has '^x-cache: HIT'
 }
 

@@ -124,8 +124,10 @@ START_TEST(a_killed_server_is_refused_at_once_and_found_again)
 	ck_assert_int_ne(postgres_state(pg), BREAKER_CLOSED);
 	harness_postgres_start(server);
 	wait_until(try("SELECT 1") == R_OK, 10000);
-	/* One line each for the loss and the return, however many calls there were. */
-	ck_assert_uint_eq(logged("postgres: no connection"), 1);
+	/* One line each for the loss and the return, however many calls there were; of
+	 * the loss two, if the server has had time for a last word. */
+	ck_assert_uint_ge(logged("postgres: no connection"), 1);
+	ck_assert_uint_le(logged("postgres: no connection"), 2);
 	ck_assert_uint_eq(logged("postgres: connected again"), 1);
 	ck_assert_uint_eq(logged("postgres fails"), 1);
 	ck_assert_uint_eq(logged("postgres answers again"), 1);
