@@ -407,6 +407,14 @@ cache_catch_up(struct cache *c)
 }
 
 enum result
+cache_follow(struct cache *c)
+{
+	enum result r = cache_catch_up(c);
+
+	return (r == R_TIMEOUT ? cache_catch_up(c) : r);
+}
+
+enum result
 cache_invalidate(struct cache *c, struct bytes scope,
 		 enum cache_invalidation how)
 {
@@ -419,7 +427,7 @@ cache_invalidate(struct cache *c, struct bytes scope,
 				     "$2::boolean)",
 				     values, 2);
 
-	return (r != R_OK ? r : cache_catch_up(c));
+	return (r != R_OK ? r : cache_follow(c));
 }
 
 const struct tiers *

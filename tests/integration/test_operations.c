@@ -485,6 +485,26 @@ START_TEST(whole_of_stale_parts_that_is_taken_out_is_made_anew)
 }
 END_TEST
 
+/* The first look at the log is a short one. */
+START_TEST(invalidation_waits_for_a_slow_log)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_sql(stack.owner_url,
+		    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
+		    "AS $$BEGIN PERFORM pg_sleep(0.8); RETURN NEW; END $$; "
+		    "CREATE TRIGGER slow BEFORE UPDATE ON cache_log "
+		    "FOR EACH ROW EXECUTE FUNCTION slow()");
+	ck_assert_int_eq(
+		tree_int(invalidate(admin, "{\"pattern\":\"models:alpha:*\"}"),
+			 "invalidated"),
+		1);
+	assert_cache(stack_get(ALPHA, NULL), "MISS", NULL);
+}
+END_TEST
+
 START_TEST(event_takes_out_one_users_entries)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -795,6 +815,7 @@ suite_operations(void)
 	tcase_add_test(t,
 		       soft_invalidation_serves_the_old_while_it_loads_the_new);
 	tcase_add_test(t, whole_of_stale_parts_that_is_taken_out_is_made_anew);
+	tcase_add_test(t, invalidation_waits_for_a_slow_log);
 	tcase_add_test(t, event_takes_out_one_users_entries);
 	tcase_add_loop_test(t, malformed_invalidation_is_refused, 0,
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));

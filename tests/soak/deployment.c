@@ -18,8 +18,7 @@ configure(void)
 	harness_env_set(env, "LOG_LEVEL", "warn");
 	harness_env_set(env, "CACHE_VERBOSE", "false");
 	harness_env_set(env, "DATABASE_POOL_SIZE", "%d", DEPLOYMENT_POOL);
-	harness_env_set(env, "DATABASE_TIMEOUT_MS", "2000");
-	harness_env_set(env, "UPSTREAM_TIMEOUT_MS", "2000");
+	harness_env_set(env, "UPSTREAM_TIMEOUT_MS", "5000");
 	harness_env_set(env, "WARMING_BUDGET_MS", "5000");
 	harness_env_set(env, "REQUEST_MAX_BYTES", "65536");
 	/* Small enough to be full, so that entries have to go. */

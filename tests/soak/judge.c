@@ -12,7 +12,7 @@
 #define SHOWN 40 /* complaints */
 
 /* Two loads and a lease for the caller, and for the answer. */
-#define SLOWEST_MS 20000
+#define SLOWEST_MS 30000
 
 /* From the end of an outage until all is as before.  A breaker's pause doubles from one
  * look to the next, up to 5 s for PostgreSQL; an upstream's, up to the outage's own
