@@ -12,6 +12,7 @@
  * does not take them in this time is as good as down. */
 #define STEP_MS 1000
 #define STORE_MS 2000
+#define STORE_BYTES_PER_MS 4096 /* which it has to parse, besides */
 
 static int64_t
 step_deadline(void)
@@ -198,23 +199,6 @@ out:
 	return (r);
 }
 
-/* One row, one column, true or false. */
-static enum result
-ask(struct postgres *pg, const char *sql, const struct postgres_value *values,
-    unsigned n_values, bool *yes)
-{
-	struct postgres_rows *rows;
-	enum result r = postgres_query(pg, clock_monotonic_ms() + STORE_MS, sql,
-				       values, n_values, &rows);
-
-	if (r != R_OK)
-		return (r);
-	*yes = postgres_count(rows) == 1 &&
-	       bytes_equal(postgres_get(rows, 0, 0), BYTES("t"));
-	postgres_rows_free(rows);
-	return (R_OK);
-}
-
 enum result
 postgres_tier_put(struct postgres *pg, const struct entry *e,
 		  struct bytes log_key)
@@ -224,8 +208,9 @@ postgres_tier_put(struct postgres *pg, const struct entry *e,
 		"$6::bigint, $7::bigint, $8::bigint, $9::bigint)";
 	struct buf scopes = { 0 }, wire = { 0 };
 	struct postgres_value values[9];
+	struct postgres_rows *rows;
 	struct number n[6];
-	bool stored;
+	int64_t deadline_ms;
 	size_t body_at;
 	enum result r;
 
@@ -244,9 +229,14 @@ postgres_tier_put(struct postgres *pg, const struct entry *e,
 	values[6] = int_value(&n[3], e->life.loaded_at_ms);
 	values[7] = int_value(&n[4], e->life.fresh_until_ms);
 	values[8] = int_value(&n[5], e->life.stale_until_ms);
-	r = ask(pg, sql, values, 9, &stored);
-	if (r == R_OK && !stored)
+	deadline_ms = clock_monotonic_ms() + STORE_MS +
+		      (int64_t)(wire.len / STORE_BYTES_PER_MS);
+	r = postgres_query(pg, deadline_ms, sql, values, 9, &rows);
+	if (r != R_OK)
+		goto out;
+	if (!bytes_equal(postgres_get(rows, 0, 0), BYTES("t")))
 		r = R_CONFLICT;
+	postgres_rows_free(rows);
 out:
 	buf_fini(&wire);
 	buf_fini(&scopes);
