@@ -16,6 +16,7 @@
 #include "storm.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,10 @@ main(int argc, char **argv)
 	tcase_add_test(test, all_is_as_it_was_after_whatever_befell);
 	suite_add_tcase(suite, test);
 	runner = srunner_create(suite);
+	/* A forked test may not last longer than fits into an int of
+	 * microseconds. */
+	if (options.seconds > INT_MAX / 1000000 - 200)
+		srunner_set_fork_status(runner, CK_NOFORK);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
