@@ -175,12 +175,12 @@ inventory_sizes(struct cache *c,
  * ARGV: prefix of our names, how many keys to look at.  Returns how many keys there
  * are, how many were looked at, and of ours among these, for each first part of
  * keys: the part, keys and bytes.  SCAN goes by the hash of keys, so what it
- * meets first is a fair sample.
+ * meets first is a fair sample; in a table that has been larger it may meet few.
  */
 static const char census_script[] =
 	"local all = redis.call('DBSIZE') "
 	"local at, seen, entries, bytes, out = '0', 0, {}, {}, {} "
-	"repeat "
+	"for page = 1, 10 do "
 	"  local page = redis.call('SCAN', at, 'COUNT', ARGV[2]) "
 	"  at, seen = page[1], seen + #page[2] "
 	"  for _, name in ipairs(page[2]) do "
@@ -192,8 +192,9 @@ static const char census_script[] =
 	"      bytes[family] = (bytes[family] or 0) + #name + size "
 	"    end "
 	"  end "
-	"until at == '0' or seen >= tonumber(ARGV[2]) "
-	"if at == '0' then all = seen end "
+	"  if at == '0' or seen >= tonumber(ARGV[2]) then break end "
+	"end "
+	"if at == '0' or seen > all then all = seen end "
 	"for family, n in pairs(entries) do "
 	"  out[#out + 1] = {family, n, bytes[family]} "
 	"end "
