@@ -398,20 +398,17 @@ cache_run(struct cache *c, void (*run)(void *arg), void *arg)
 	return (r);
 }
 
+/* The first look at the log is a hasty one; the next takes its time. */
 enum result
 cache_catch_up(struct cache *c)
 {
-	return (invalidation_catch_up(c->tiers.invalidation,
-				      clock_monotonic_ms() +
-					      c->tiers.load_timeout_ms));
-}
+	int64_t deadline_ms = clock_monotonic_ms() + c->tiers.load_timeout_ms;
+	enum result r =
+		invalidation_catch_up(c->tiers.invalidation, deadline_ms);
 
-enum result
-cache_follow(struct cache *c)
-{
-	enum result r = cache_catch_up(c);
-
-	return (r == R_TIMEOUT ? cache_catch_up(c) : r);
+	return (r == R_TIMEOUT ? invalidation_catch_up(c->tiers.invalidation,
+						       deadline_ms)
+			       : r);
 }
 
 enum result
@@ -427,7 +424,7 @@ cache_invalidate(struct cache *c, struct bytes scope,
 				     "$2::boolean)",
 				     values, 2);
 
-	return (r != R_OK ? r : cache_follow(c));
+	return (r != R_OK ? r : cache_catch_up(c));
 }
 
 const struct tiers *

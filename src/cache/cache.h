@@ -79,9 +79,6 @@ MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg),
  * and in this process. */
 MUST_USE enum result cache_catch_up(struct cache *c);
 
-/* The same for those whose answer says so: not hasty, if PostgreSQL takes its time. */
-MUST_USE enum result cache_follow(struct cache *c);
-
 /* Take out what `scope` matches, everywhere, by a record in the log, and
  * catch up.  Soft: it is stale from now on, served while one refresh runs. */
 enum cache_invalidation { CACHE_HARD, CACHE_SOFT };

@@ -94,7 +94,7 @@ log_scopes(struct cache *c, struct bytes scopes, enum cache_invalidation how)
 				 "$2::boolean)",
 				 values, 2);
 	buf_fini(&array);
-	return (r != R_OK ? r : cache_follow(c));
+	return (r != R_OK ? r : cache_catch_up(c));
 }
 
 enum result
