@@ -153,6 +153,18 @@ stack_login(const char *email, const char *role)
 			       harness_key(env, email, role)));
 }
 
+void
+stack_slow_log(int ms)
+{
+	harness_sql(stack.owner_url,
+		    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
+		    "AS $$BEGIN PERFORM pg_sleep(%d / 1000.0); RETURN NEW; "
+		    "END $$; "
+		    "CREATE TRIGGER slow BEFORE UPDATE ON cache_log "
+		    "FOR EACH ROW EXECUTE FUNCTION slow()",
+		    ms);
+}
+
 const char *
 stack_describe(const struct http_response *r)
 {

@@ -57,6 +57,10 @@ const char *stack_url(const char *path);
 /* An Authorization header with a new API key. */
 const char *stack_login(const char *email, const char *role);
 
+/* From now on, to put records of the log in their order takes as long at least; a
+ * worker's first look does not wait for more than half a second. */
+void stack_slow_log(int ms);
+
 /* An answer in full, and how the worker's log ends. */
 const char *stack_describe(const struct http_response *r);
 

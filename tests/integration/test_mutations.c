@@ -51,22 +51,33 @@ static const struct {
 	  "/api/servers/status", "draining", false, 200 },
 };
 
+static const char *
+reader(const char *path)
+{
+	return (strstr(path, "admin") != NULL ? product.root : product.anna);
+}
+
+/* Of any worker: with three of them, six reads are two of each. */
+static void
+assert_reads(const char *path, const char *mark, bool shown)
+{
+	const struct http_response *r;
+
+	for (int n = 0; n < 6; n++) {
+		r = stack_get(path, reader(path), NULL);
+		assert_status(r, 200);
+		ck_assert_msg((strstr(r->body, mark) != NULL) == shown,
+			      "read %d: %s", n, stack_describe(r));
+	}
+}
+
 START_TEST(read_after_a_change_shows_it)
 {
-	const char *path, *mark = changes[_i].shows;
-	const struct http_response *r;
+	const char *path, *read = changes[_i].read, *mark = changes[_i].shows;
 
 	harness_env_set(stack.env, "NEAR_CACHE", "off");
 	stack_workers(3);
-	for (int n = 0; n < 6; n++) {
-		r = stack_get(changes[_i].read,
-			      strstr(changes[_i].read, "admin") != NULL
-				      ? product.root
-				      : product.anna,
-			      NULL);
-		assert_status(r, 200);
-		ck_assert_ptr_null(strstr(r->body, mark));
-	}
+	assert_reads(read, mark, false);
 	path = strstr(changes[_i].path, "%s") == NULL ? changes[_i].path
 	       : changes[_i].admin
 		       ? scratch_printf("/api/admin/users/%s",
@@ -74,18 +85,26 @@ START_TEST(read_after_a_change_shows_it)
 		       : scratch_printf("/api/servers/%s",
 					product_server("anna@example.org"));
 	assert_status(change(changes[_i].method, path, changes[_i].body,
-			     strstr(path, "admin") != NULL ? product.root
-							   : product.anna),
+			     reader(path)),
 		      changes[_i].status);
-	for (int n = 0; n < 6; n++) {
-		r = stack_get(changes[_i].read,
-			      strstr(changes[_i].read, "admin") != NULL
-				      ? product.root
-				      : product.anna,
-			      NULL);
-		ck_assert_msg(strstr(r->body, mark) != NULL, "read %d: %s", n,
-			      stack_describe(r));
-	}
+	assert_reads(read, mark, true);
+}
+END_TEST
+
+/* Redis must have been told before the answer. */
+START_TEST(change_waits_for_a_slow_log)
+{
+	const struct http_response *r;
+
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	stack_workers(3);
+	assert_reads("/api/user/data", "renamed", false);
+	stack_slow_log(800);
+	r = change("PATCH", "/api/user/data", "{\"name\":\"renamed\"}",
+		   product.anna);
+	assert_status(r, 200);
+	ck_assert_double_ge(r->ms, 800);
+	assert_reads("/api/user/data", "renamed", true);
 }
 END_TEST
 
@@ -342,6 +361,7 @@ suite_mutations(void)
 	tcase_add_checked_fixture(t, begin, stack_end);
 	tcase_add_loop_test(t, read_after_a_change_shows_it, 0,
 			    LENGTH(changes));
+	tcase_add_test(t, change_waits_for_a_slow_log);
 	tcase_add_loop_test(t, bad_change_is_refused_with_its_reason, 0,
 			    LENGTH(refused));
 	tcase_add_test(t, what_is_another_users_is_a_404);

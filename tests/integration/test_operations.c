@@ -492,11 +492,7 @@ START_TEST(invalidation_waits_for_a_slow_log)
 
 	stack_workers(1);
 	assert_status(stack_get(ALPHA, NULL), 200);
-	harness_sql(stack.owner_url,
-		    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
-		    "AS $$BEGIN PERFORM pg_sleep(0.8); RETURN NEW; END $$; "
-		    "CREATE TRIGGER slow BEFORE UPDATE ON cache_log "
-		    "FOR EACH ROW EXECUTE FUNCTION slow()");
+	stack_slow_log(800);
 	ck_assert_int_eq(
 		tree_int(invalidate(admin, "{\"pattern\":\"models:alpha:*\"}"),
 			 "invalidated"),
