@@ -130,6 +130,51 @@ bytes_is_utf8(struct bytes b)
 }
 
 bool
+bytes_have_control(struct bytes b)
+{
+	for (size_t i = 0; i < b.len; i++)
+		if ((unsigned char)b.at[i] < 0x20 || b.at[i] == 0x7f)
+			return (true);
+	return (false);
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (c - '0');
+	if (c >= 'a' && c <= 'f')
+		return (c - 'a' + 10);
+	if (c >= 'A' && c <= 'F')
+		return (c - 'A' + 10);
+	return (-1);
+}
+
+bool
+bytes_percent_decode(struct bytes b, bool plus_is_space, char *to, size_t *len)
+{
+	int high, low;
+	size_t n = 0;
+
+	for (size_t i = 0; i < b.len; i++) {
+		if (b.at[i] == '+' && plus_is_space) {
+			to[n++] = ' ';
+		} else if (b.at[i] != '%') {
+			to[n++] = b.at[i];
+		} else {
+			if (i + 2 >= b.len ||
+			    (high = hex_digit(b.at[i + 1])) < 0 ||
+			    (low = hex_digit(b.at[i + 2])) < 0)
+				return (false);
+			to[n++] = (char)(high * 16 + low);
+			i += 2;
+		}
+	}
+	*len = n;
+	return (true);
+}
+
+bool
 bytes_is_uuid(struct bytes b)
 {
 	static const char digits[] = "0123456789abcdefABCDEF";

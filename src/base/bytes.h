@@ -38,6 +38,13 @@ bool bytes_to_int64(struct bytes b, int64_t *value);
 
 bool bytes_is_utf8(struct bytes b); /* RFC 3629; no surrogates, no NUL */
 
+bool bytes_have_control(struct bytes b); /* below a space, or DEL */
+
+/* Percent-decode (RFC 3986, section 2.1) into `to`, which has room for b.len, the length
+ * into `*len`; false when it is malformed. */
+bool bytes_percent_decode(struct bytes b, bool plus_is_space, char *to,
+			  size_t *len);
+
 /* 36 characters, digits of either case (RFC 9562). */
 bool bytes_is_uuid(struct bytes b);
 

@@ -11,12 +11,6 @@
 #define SIZES_MS 1000 /* so do these, but they are asked for often */
 #define CENSUS_KEYS "1000"
 
-static struct postgres_value
-text_value(struct bytes text)
-{
-	return ((struct postgres_value){ text, PG_TEXT });
-}
-
 static enum result
 note_exists(void *arg, const struct redis_reply *reply)
 {
@@ -77,9 +71,9 @@ list_keys(struct cache *c, const struct inventory_page *page, struct buf *to,
 	unsigned i;
 
 	glob_add_like(&like, page->glob);
-	values[0] = text_value(buf_bytes(&like));
-	values[1] = text_value(page->limit);
-	values[2] = text_value(page->offset);
+	values[0] = postgres_text(buf_bytes(&like));
+	values[1] = postgres_text(page->limit);
+	values[2] = postgres_text(page->offset);
 	r = buf_error(&like);
 	if (r == R_OK)
 		r = postgres_query(t->pg, clock_monotonic_ms() + LIST_MS, sql,
@@ -114,7 +108,7 @@ inventory_arguments(struct cache *c, struct bytes key, struct buf *to)
 {
 	const struct tiers *t = cache_tiers(c);
 	struct entry *e = memory_get(t->memory, key);
-	struct postgres_value value = text_value(key);
+	struct postgres_value value = postgres_text(key);
 	struct postgres_rows *rows;
 	enum result r = R_OK;
 

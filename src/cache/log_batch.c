@@ -20,8 +20,8 @@ query(const struct log_batch_source *from, int64_t after,
 
 	snprintf(position, sizeof(position), "%lld", (long long)after);
 	snprintf(most, sizeof(most), "%d", ASK_FOR);
-	values[0] = (struct postgres_value){ bytes_of(position), PG_TEXT };
-	values[1] = (struct postgres_value){ bytes_of(most), PG_TEXT };
+	values[0] = postgres_text(bytes_of(position));
+	values[1] = postgres_text(bytes_of(most));
 	return (postgres_query(from->pg, from->deadline_ms,
 			       "SELECT at_position, scope, soft, age_us "
 			       "FROM cache_log_read($1::bigint, $2::integer)",

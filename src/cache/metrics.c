@@ -115,11 +115,11 @@ send_batch(struct metrics *m, struct bytes asked)
 
 	add_gauges(m, &gauges);
 	snprintf(batch, sizeof(batch), "%lld", (long long)m->batch);
-	values[0] = (struct postgres_value){ bytes_of(m->id), PG_TEXT };
-	values[1] = (struct postgres_value){ bytes_of(m->host), PG_TEXT };
-	values[2] = (struct postgres_value){ bytes_of(m->pid), PG_TEXT };
-	values[3] = (struct postgres_value){ bytes_of(batch), PG_TEXT };
-	values[4] = (struct postgres_value){ buf_bytes(&gauges), PG_TEXT };
+	values[0] = postgres_text(bytes_of(m->id));
+	values[1] = postgres_text(bytes_of(m->host));
+	values[2] = postgres_text(bytes_of(m->pid));
+	values[3] = postgres_text(bytes_of(batch));
+	values[4] = postgres_text(buf_bytes(&gauges));
 	values[5] = (struct postgres_value){ asked, asked.len > 0 ? PG_TEXT
 								  : PG_NULL };
 	values[6] = (struct postgres_value){
@@ -163,7 +163,7 @@ serve_ring(struct metrics *m)
 		"SELECT clock_timestamp() FROM cache_workers "
 		"WHERE scraped_at > coalesce((SELECT flushed_at "
 		"FROM cache_workers WHERE id = $1), '-infinity') LIMIT 1";
-	struct postgres_value id = { bytes_of(m->id), PG_TEXT };
+	struct postgres_value id = postgres_text(bytes_of(m->id));
 	struct postgres_rows *rows;
 
 	if (postgres_query(m->options.pg, clock_monotonic_ms() + STATEMENT_MS,
@@ -178,7 +178,7 @@ serve_ring(struct metrics *m)
 static void
 take_leave(struct metrics *m)
 {
-	struct postgres_value id = { bytes_of(m->id), PG_TEXT };
+	struct postgres_value id = postgres_text(bytes_of(m->id));
 
 	if (flush(m, BYTES_NONE) != R_OK) {
 		log_info("metrics: what was counted last is lost");
@@ -300,7 +300,7 @@ ask(struct metrics *m, int64_t deadline_ms, struct buf *asked_at)
 		"SET scraped_at = clock_timestamp() WHERE id = $1 "
 		"RETURNING scraped_at) SELECT scraped_at, "
 		"pg_notify('warmfront_log', '') FROM asked";
-	struct postgres_value id = { bytes_of(m->id), PG_TEXT };
+	struct postgres_value id = postgres_text(bytes_of(m->id));
 	struct postgres_rows *rows;
 	enum result r =
 		postgres_query(m->options.pg, deadline_ms, sql, &id, 1, &rows);
@@ -323,7 +323,7 @@ have_flushed(struct metrics *m, int64_t deadline_ms, struct bytes asked_at)
 		"SELECT count(*) FROM cache_workers "
 		"WHERE seen_at > now() - interval '12 seconds' "
 		"AND coalesce(flushed_at, '-infinity') < $1::timestamptz";
-	struct postgres_value at = { asked_at, PG_TEXT };
+	struct postgres_value at = postgres_text(asked_at);
 	struct postgres_rows *rows;
 	bool yes;
 

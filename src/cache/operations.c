@@ -15,12 +15,6 @@
 #define KEYS_MOST \
 	"10000" /* of one glob; over that its widest scope is logged */
 
-static struct postgres_value
-text_value(struct bytes text)
-{
-	return ((struct postgres_value){ text, PG_TEXT });
-}
-
 static int64_t
 slow_deadline(void)
 {
@@ -33,43 +27,26 @@ operations_metrics(struct cache *c, struct metrics_report *out)
 	return (metrics_collect(cache_tiers(c)->metrics, out));
 }
 
-/* Append `text` as an element of an array literal. */
-static void
-add_element(struct buf *array, struct bytes text)
-{
-	size_t i;
-
-	buf_str(array, array->len > 1 ? ",\"" : "\"");
-	for (i = 0; i < text.len; i++) {
-		if (text.at[i] == '"' || text.at[i] == '\\')
-			buf_char(array, '\\');
-		buf_char(array, text.at[i]);
-	}
-	buf_char(array, '"');
-}
-
 /* The scopes as patterns of keys: LIKE, users hashed. */
 static enum result
 like_array(struct cache *c, struct bytes scopes, struct buf *array)
 {
-	struct buf like = { 0 }, key = { 0 };
+	struct buf likes = { 0 }, key = { 0 };
 	struct bytes scope;
 	enum result r;
 
-	buf_char(array, '{');
 	while (scopes.len > 0) {
 		scope = bytes_cut(&scopes, '\0');
-		buf_clear(&like);
 		buf_clear(&key);
 		cache_hash_users(c, scope, &key);
-		glob_add_like(&like, buf_bytes(&key));
-		add_element(array, buf_bytes(&like));
-		if (buf_error(&like) != R_OK || buf_error(&key) != R_OK)
+		glob_add_like(&likes, buf_bytes(&key));
+		buf_char(&likes, '\0');
+		if (buf_error(&key) != R_OK)
 			break;
 	}
-	buf_char(array, '}');
-	r = buf_error(&like) != R_OK ? buf_error(&like) : buf_error(&key);
-	buf_fini(&like);
+	postgres_add_array(array, buf_bytes(&likes));
+	r = buf_error(&likes) != R_OK ? buf_error(&likes) : buf_error(&key);
+	buf_fini(&likes);
 	buf_fini(&key);
 	return (r != R_OK ? r : buf_error(array));
 }
@@ -81,12 +58,9 @@ log_scopes(struct cache *c, struct bytes scopes, enum cache_invalidation how)
 	struct postgres_value values[2];
 	enum result r;
 
-	buf_char(&array, '{');
-	while (scopes.len > 0)
-		add_element(&array, bytes_cut(&scopes, '\0'));
-	buf_char(&array, '}');
-	values[0] = text_value(buf_bytes(&array));
-	values[1] = text_value(how == CACHE_SOFT ? BYTES("t") : BYTES("f"));
+	postgres_add_array(&array, scopes);
+	values[0] = postgres_text(buf_bytes(&array));
+	values[1] = postgres_text(how == CACHE_SOFT ? BYTES("t") : BYTES("f"));
 	r = buf_error(&array);
 	if (r == R_OK)
 		r = postgres_run(cache_tiers(c)->pg, slow_deadline(),
@@ -127,8 +101,8 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 	/* What was loaded since has a younger fence, and stays. */
 	snprintf(position, sizeof(position), "%lld",
 		 (long long)invalidation_position(t->invalidation));
-	values[0] = text_value(buf_bytes(&likes));
-	values[1] = text_value(bytes_of(position));
+	values[0] = postgres_text(buf_bytes(&likes));
+	values[1] = postgres_text(bytes_of(position));
 	r = postgres_query(t->pg, slow_deadline(),
 			   how == CACHE_SOFT ? stale : gone, values, 2, &rows);
 	if (r != R_OK)
@@ -160,7 +134,7 @@ resolve(struct cache *c, struct bytes glob, struct buf *scopes)
 	size_t end;
 
 	glob_add_like(&like, glob);
-	value = text_value(buf_bytes(&like));
+	value = postgres_text(buf_bytes(&like));
 	r = buf_error(&like);
 	if (r == R_OK)
 		r = postgres_query(cache_tiers(c)->pg, slow_deadline(), sql,

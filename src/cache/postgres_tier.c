@@ -26,31 +26,10 @@ struct number {
 };
 
 static struct postgres_value
-text_value(struct bytes text)
-{
-	return ((struct postgres_value){ .text = text, .kind = PG_TEXT });
-}
-
-static struct postgres_value
 int_value(struct number *room, int64_t value)
 {
 	snprintf(room->text, sizeof(room->text), "%lld", (long long)value);
-	return (text_value(bytes_of(room->text)));
-}
-
-/* Append `text` as an element of an array literal. */
-static void
-add_element(struct buf *array, struct bytes text)
-{
-	size_t i;
-
-	buf_str(array, array->len > 1 ? ",\"" : "\"");
-	for (i = 0; i < text.len; i++) {
-		if (text.at[i] == '"' || text.at[i] == '\\')
-			buf_char(array, '\\');
-		buf_char(array, text.at[i]);
-	}
-	buf_char(array, '"');
+	return (postgres_text(bytes_of(room->text)));
 }
 
 /* All scopes that match the key under either of its names, as a text[]
@@ -60,11 +39,9 @@ scope_array(struct bytes key, struct bytes log_key, struct buf *array)
 {
 	const struct bytes names[] = { key, log_key };
 	struct buf list = { 0 };
-	struct bytes rest;
 	enum result r;
 	unsigned i;
 
-	buf_char(array, '{');
 	for (i = 0; i < 2; i++) {
 		if (i == 1 && bytes_equal(key, log_key))
 			break;
@@ -73,9 +50,7 @@ scope_array(struct bytes key, struct bytes log_key, struct buf *array)
 			return (R_INVALID);
 		}
 	}
-	for (rest = buf_bytes(&list); rest.len > 0;)
-		add_element(array, bytes_cut(&rest, '\0'));
-	buf_char(array, '}');
+	postgres_add_array(array, buf_bytes(&list));
 	r = buf_error(&list) != R_OK ? buf_error(&list) : buf_error(array);
 	buf_fini(&list);
 	return (r);
@@ -103,7 +78,7 @@ adjust(struct entry *e, struct postgres_rows *rows)
 static void
 touch(struct postgres *pg, struct bytes key)
 {
-	const struct postgres_value value = text_value(key);
+	const struct postgres_value value = postgres_text(key);
 
 	(void)!postgres_run(pg, step_deadline(),
 			    "UPDATE cache_entries SET used_at = now() "
@@ -135,8 +110,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 
 	if ((r = scope_array(key, log_key, &scopes)) != R_OK)
 		goto out;
-	values[0] = text_value(key);
-	values[1] = text_value(buf_bytes(&scopes));
+	values[0] = postgres_text(key);
+	values[1] = postgres_text(buf_bytes(&scopes));
 	if ((r = postgres_query(pg, step_deadline(), sql, values, 2, &rows)) !=
 	    R_OK)
 		goto out;
@@ -181,8 +156,8 @@ postgres_tier_inspect(struct postgres *pg, struct bytes key,
 	*out = (struct postgres_tier_view){ 0 };
 	if ((r = scope_array(key, log_key, &scopes)) != R_OK)
 		goto out;
-	values[0] = text_value(key);
-	values[1] = text_value(buf_bytes(&scopes));
+	values[0] = postgres_text(key);
+	values[1] = postgres_text(buf_bytes(&scopes));
 	if ((r = postgres_query(pg, 0, sql, values, 2, &rows)) != R_OK)
 		goto out;
 	if (!postgres_is_null(rows, 0, 0) &&
@@ -220,8 +195,8 @@ postgres_tier_put(struct postgres *pg, const struct entry *e,
 	if ((r = buf_error(&wire)) != R_OK)
 		goto out;
 	body_at = wire.len - e->gzip.len - e->body.len; /* see entry.h */
-	values[0] = text_value(e->key);
-	values[1] = text_value(buf_bytes(&scopes));
+	values[0] = postgres_text(e->key);
+	values[1] = postgres_text(buf_bytes(&scopes));
 	values[2] = (struct postgres_value){ buf_bytes(&wire), PG_BYTEA };
 	values[3] = int_value(&n[0], (int64_t)body_at + 1);
 	values[4] = int_value(&n[1], (int64_t)e->body.len);
@@ -269,8 +244,8 @@ postgres_tier_lease_take(struct postgres *pg, struct bytes key,
 	enum result r;
 	int64_t failure;
 
-	values[0] = text_value(key);
-	values[1] = text_value(bytes_of(holder));
+	values[0] = postgres_text(key);
+	values[1] = postgres_text(bytes_of(holder));
 	values[2] = int_value(&n, for_ms);
 	r = postgres_query(pg, step_deadline(),
 			   "SELECT won, left_by_failure, left_ms "
@@ -302,8 +277,8 @@ postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
 	struct postgres_value values[4];
 	struct number n[2];
 
-	values[0] = text_value(key);
-	values[1] = text_value(bytes_of(holder));
+	values[0] = postgres_text(key);
+	values[1] = postgres_text(bytes_of(holder));
 	values[2] = int_value(&n[0], for_ms);
 	values[3] = int_value(&n[1], failure);
 	return (postgres_run(pg, step_deadline(),
@@ -319,8 +294,9 @@ enum result
 postgres_tier_lease_give(struct postgres *pg, struct bytes key,
 			 const char *holder)
 {
-	const struct postgres_value values[] = { text_value(key),
-						 text_value(bytes_of(holder)) };
+	const struct postgres_value values[] = {
+		postgres_text(key), postgres_text(bytes_of(holder))
+	};
 
 	return (postgres_run(pg, step_deadline(),
 			     "DELETE FROM cache_leases "

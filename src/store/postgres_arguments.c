@@ -11,6 +11,30 @@
 #define OID_BYTEA 17 /* in every PostgreSQL: src/include/catalog/pg_type.dat */
 #define OID_TEXT 25
 
+static void
+add_element(struct buf *out, struct bytes text)
+{
+	buf_char(out, '"');
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == '"' || text.at[i] == '\\')
+			buf_char(out, '\\');
+		buf_char(out, text.at[i]);
+	}
+	buf_char(out, '"');
+}
+
+void
+postgres_add_array(struct buf *out, struct bytes list)
+{
+	buf_char(out, '{');
+	while (list.len > 0) {
+		add_element(out, bytes_cut(&list, '\0'));
+		if (list.len > 0)
+			buf_char(out, ',');
+	}
+	buf_char(out, '}');
+}
+
 void
 postgres_arguments_fini(struct postgres_arguments *a)
 {

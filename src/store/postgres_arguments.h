@@ -2,6 +2,7 @@
 #ifndef POSTGRES_ARGUMENTS_H
 #define POSTGRES_ARGUMENTS_H
 
+#include "../base/buf.h"
 #include "../base/bytes.h"
 #include "../base/result.h"
 
@@ -20,6 +21,15 @@ struct postgres_value {
 		PG_UNUSED, /* not mentioned in the statement, where the server could infer no type */
 	} kind;
 };
+
+static inline struct postgres_value
+postgres_text(struct bytes text)
+{
+	return ((struct postgres_value){ text, PG_TEXT });
+}
+
+/* Append the literal of a text[] (the manual's 8.15.6); a NUL ends each string of `list`. */
+void postgres_add_array(struct buf *out, struct bytes list);
 
 #define PG_VALUES_MAX 32
 

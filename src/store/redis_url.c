@@ -11,44 +11,21 @@
 
 #define DB_MAX 1000000
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
+/* A string of its own; a NUL inside is refused. */
 static enum result
 percent_decode(struct bytes text, char **out)
 {
 	char *s = mem_string(text);
-	size_t to = 0;
+	size_t len;
 
 	if (s == NULL)
 		return (R_NO_MEMORY);
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.at[i];
-
-		if (c == '%') {
-			int high = i + 2 < text.len ? hex_digit(text.at[i + 1])
-						    : -1;
-			int low = high >= 0 ? hex_digit(text.at[i + 2]) : -1;
-
-			if (low < 0 || high * 16 + low == 0) {
-				free(s);
-				return (R_INVALID);
-			}
-			c = (char)(high * 16 + low);
-			i += 2;
-		}
-		s[to++] = c;
+	if (!bytes_percent_decode(text, false, s, &len) ||
+	    memchr(s, '\0', len) != NULL) {
+		free(s);
+		return (R_INVALID);
 	}
-	s[to] = '\0';
+	s[len] = '\0';
 	*out = s;
 	return (R_OK);
 }

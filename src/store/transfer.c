@@ -110,15 +110,6 @@ take_body(char *at, size_t unit, size_t count, void *arg)
 	return (buf_error(t->body) == R_OK ? len : 0);
 }
 
-static bool
-has_control_bytes(struct bytes b)
-{
-	for (size_t i = 0; i < b.len; i++)
-		if ((unsigned char)b.at[i] < 0x20 || b.at[i] == 0x7f)
-			return (true);
-	return (false);
-}
-
 static enum result
 add_header(struct transfer *t, const char *name, struct bytes value)
 {
@@ -139,7 +130,7 @@ static enum result
 add_validator(struct transfer *t, const char *name, struct bytes value)
 {
 	if (value.len == 0 || value.len > VALIDATOR_MAX_BYTES ||
-	    has_control_bytes(value))
+	    bytes_have_control(value))
 		return (R_OK);
 	t->conditional = true;
 	return (add_header(t, name, value));

@@ -32,15 +32,6 @@ struct upstream {
 	int64_t said_ms;
 };
 
-static bool
-has_control_bytes(struct bytes b)
-{
-	for (size_t i = 0; i < b.len; i++)
-		if ((unsigned char)b.at[i] < 0x20 || b.at[i] == 0x7f)
-			return (true);
-	return (false);
-}
-
 static enum result
 fill_in(struct upstream *u)
 {
@@ -59,7 +50,7 @@ fill_in(struct upstream *u)
 	if (u->name == NULL || u->url == NULL || u->breaker == NULL ||
 	    (u->options.api_key != NULL && u->api_key == NULL))
 		return (R_NO_MEMORY);
-	if (has_control_bytes(bytes_of(u->api_key)))
+	if (bytes_have_control(bytes_of(u->api_key)))
 		return (R_INVALID);
 	return (transfer_check_url(u->url));
 }

@@ -33,7 +33,7 @@ load(void *context, struct cache_load *l)
 		"FROM api_keys k JOIN users u ON u.id = k.user_id "
 		"WHERE k.id = $1 AND k.revoked_at IS NULL";
 	const struct auth *a = context;
-	struct postgres_value id = { l->arguments, PG_TEXT };
+	struct postgres_value id = postgres_text(l->arguments);
 	struct postgres_rows *rows;
 	enum result r =
 		postgres_query(a->pg, l->deadline_ms, sql, &id, 1, &rows);

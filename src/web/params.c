@@ -6,48 +6,23 @@
 
 #include <string.h>
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 /* Percent-decode; R_INVALID when it is malformed.  Plain text is not copied. */
 static enum result
 decode(struct bytes raw, bool plus_is_space, struct arena *arena,
        struct bytes *out)
 {
-	size_t i, n = 0;
 	char *to;
-	int high, low;
+	size_t n;
 
 	if (bytes_find(raw, '%') < 0 &&
 	    (!plus_is_space || bytes_find(raw, '+') < 0)) {
 		*out = raw;
 		return (R_OK);
 	}
-	if ((to = arena_alloc(arena, raw.len + 1)) == NULL)
+	if ((to = arena_alloc(arena, raw.len)) == NULL)
 		return (R_NO_MEMORY);
-	for (i = 0; i < raw.len; i++) {
-		if (raw.at[i] == '+' && plus_is_space) {
-			to[n++] = ' ';
-		} else if (raw.at[i] != '%') {
-			to[n++] = raw.at[i];
-		} else {
-			if (i + 2 >= raw.len ||
-			    (high = hex_digit(raw.at[i + 1])) < 0 ||
-			    (low = hex_digit(raw.at[i + 2])) < 0)
-				return (R_INVALID);
-			to[n++] = (char)(high * 16 + low);
-			i += 2;
-		}
-	}
+	if (!bytes_percent_decode(raw, plus_is_space, to, &n))
+		return (R_INVALID);
 	*out = (struct bytes){ to, n };
 	return (R_OK);
 }

@@ -1,21 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "faults.h"
-#include "../harness/discreet.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-void
-faults_assert_discreet(const struct http_response *r)
-{
-	const char *leak;
-
-	if (r->status == 200 || r->status == 0)
-		return;
-	leak = discreet_leak(r->body);
-	ck_assert_msg(leak == NULL, "shows \"%s\": %s", leak,
-		      stack_describe(r));
-}
 
 struct http_response *
 faults_get(const char *path, const char *login)
@@ -23,7 +9,7 @@ faults_get(const char *path, const char *login)
 	struct http_response *r = stack_get(path, login, NULL);
 
 	ck_assert_msg(r->status != 0, "%s", stack_describe(r));
-	faults_assert_discreet(r);
+	stack_assert_discreet(r);
 	return (r);
 }
 
@@ -38,19 +24,6 @@ faults_ok(const char *path, const char *login, double limit_ms)
 	return (r);
 }
 
-void
-faults_assert_refusal(const struct http_response *r)
-{
-	ck_assert_msg(r->status == 502 || r->status == 503 || r->status == 504,
-		      "%s", stack_describe(r));
-	ck_assert_str_eq(http_header(r, "Content-Type"),
-			 "application/problem+json");
-	ck_assert_msg(http_header(r, "Retry-After") != NULL, "%s",
-		      stack_describe(r));
-	ck_assert_int_ge(atoi(http_header(r, "Retry-After")), 1);
-	faults_assert_discreet(r);
-}
-
 int
 faults_add_model(const char *login, const char *name)
 {
@@ -60,7 +33,7 @@ faults_add_model(const char *login, const char *name)
 			       name, name),
 		login, "Content-Type: application/json", NULL);
 
-	faults_assert_discreet(r);
+	stack_assert_discreet(r);
 	return (r->status);
 }
 
@@ -126,14 +99,6 @@ faults_use_upstream(const char *url)
 {
 	harness_env_set(stack.env, "MODELS_GATEWAYS", "alpha=%s/alpha/models",
 			url);
-}
-
-void
-faults_age_fast(void)
-{
-	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1000");
-	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
-	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "60000");
 }
 
 TCase *

@@ -21,13 +21,6 @@ struct http_response *faults_get(const char *path, const char *login);
 struct http_response *faults_ok(const char *path, const char *login,
 				double limit_ms);
 
-/* A refusal that a client can live with: 502, 503 or 504, a problem, and, unless
- * a 502 or 504 that is final, Retry-After. */
-void faults_assert_refusal(const struct http_response *r);
-
-/* Bodies and headers give nothing of the inside away. */
-void faults_assert_discreet(const struct http_response *r);
-
 /* POST a model of the user's own; its status. */
 int faults_add_model(const char *login, const char *name);
 
@@ -45,9 +38,6 @@ struct harness_postgres *faults_own_postgres(const char *const *settings,
 
 /* Gateways at an upstream of another URL: alpha alone. */
 void faults_use_upstream(const char *url);
-
-/* Entries that are stale after a second and served for a minute more. */
-void faults_age_fast(void);
 
 /* Add the suite's test case: the stack, and time enough. */
 TCase *faults_case(Suite *s, const char *name);

@@ -70,7 +70,7 @@ assert_no_fault_of_ours(const struct endpoint *e, const char *body,
 	if (r->status >= 400)
 		ck_assert_str_eq(http_header(r, "Content-Type"),
 				 "application/problem+json");
-	faults_assert_discreet(r);
+	stack_assert_discreet(r);
 }
 
 static void

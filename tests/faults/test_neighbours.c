@@ -235,11 +235,11 @@ START_TEST(secrets_are_in_no_log_and_in_no_tier)
 	assert_status(faults_get(MINE, BEARER "a-password-typed-here"), 401);
 	r = stack_request("POST", "/cron/cache-warming", NULL,
 			  BEARER "not-the-cron-secret-at-all", NULL);
-	faults_assert_discreet(r);
+	stack_assert_discreet(r);
 	ck_assert_int_ne(r->status, 200);
 	r = stack_request("POST", "/cron/cache-warming", NULL,
 			  BEARER HARNESS_CRON_SECRET, NULL);
-	faults_assert_discreet(r);
+	stack_assert_discreet(r);
 	/* Dependencies that fail have much to say. */
 	harness_redis_kill(redis);
 	harness_upstream_control(stack.upstream, "path=/&status=500");

@@ -70,7 +70,7 @@ START_TEST(stale_answers_are_given_while_all_loaders_are_busy)
 {
 	int fd;
 
-	faults_age_fast();
+	stack_age_fast();
 	prepare();
 	wait_until(strcmp(harness_sql(stack.owner_url,
 				      "SELECT fresh_until < now() "
@@ -111,7 +111,7 @@ START_TEST(requests_beyond_what_can_be_loaded_are_refused_at_once)
 		   20000);
 	all = http_many(&request, 100);
 	for (unsigned i = 0; i < 100; i++) {
-		faults_assert_refusal(&all[i]);
+		stack_assert_refusal(&all[i]);
 		ck_assert_int_eq(all[i].status, 503);
 		ck_assert_msg(all[i].ms < harness_limit_ms(1000), "%.0f ms",
 			      all[i].ms);

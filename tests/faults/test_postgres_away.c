@@ -322,7 +322,7 @@ START_TEST(without_both_memory_and_origin_serve)
 	harness_worker_respawn(stack.worker);
 	r = faults_ok(ALPHA, NULL, SLOWEST_MS);
 	ck_assert(r->body_hash == known->body_hash);
-	faults_assert_refusal(faults_get(MINE, anna));
+	stack_assert_refusal(faults_get(MINE, anna));
 	harness_redis_start(redis);
 	start_it();
 	wait_until(faults_get(MINE, anna)->status == 200, 15000);

@@ -302,6 +302,20 @@ START_TEST(hits_without_a_near_cache_cost_a_look_in_postgres)
 }
 END_TEST
 
+/* Redis saves what it knows after the first, and learns of the second. */
+static void
+add_two_models(const char *login)
+{
+	ck_assert_int_eq(faults_add_model(login, "first"), 201);
+	ck_assert_uint_eq(faults_count_models(login), 1);
+	wait_until(strstr(harness_redis_command(redis, "KEYS *"),
+			  "models:user:"),
+		   5000);
+	harness_redis_command(redis, "SAVE");
+	ck_assert_int_eq(faults_add_model(login, "second"), 201);
+	ck_assert_uint_eq(faults_count_models(login), 2);
+}
+
 /* All of it as it was before, in place of what it is now. */
 START_TEST(old_data_brought_back_is_not_believed)
 {
@@ -309,14 +323,7 @@ START_TEST(old_data_brought_back_is_not_believed)
 
 	redis = faults_own_redis(NULL);
 	stack_workers(2);
-	ck_assert_int_eq(faults_add_model(anna, "first"), 201);
-	ck_assert_uint_eq(faults_count_models(anna), 1);
-	wait_until(strstr(harness_redis_command(redis, "KEYS *"),
-			  "models:user:"),
-		   5000);
-	harness_redis_command(redis, "SAVE");
-	ck_assert_int_eq(faults_add_model(anna, "second"), 201);
-	ck_assert_uint_eq(faults_count_models(anna), 2);
+	add_two_models(anna);
 	harness_redis_kill(redis);
 	harness_redis_start(redis); /* loads what SAVE has left */
 	ck_assert_ptr_nonnull(
@@ -361,14 +368,7 @@ START_TEST(old_data_brought_back_is_not_believed_by_a_new_worker)
 	anna = stack_login("anna@example.org", "user");
 	harness_env_set(stack.env, "LOG_LAG_LIMIT_MS", "600000");
 	stack_workers(1);
-	ck_assert_int_eq(faults_add_model(anna, "first"), 201);
-	ck_assert_uint_eq(faults_count_models(anna), 1);
-	wait_until(strstr(harness_redis_command(redis, "KEYS *"),
-			  "models:user:"),
-		   5000);
-	harness_redis_command(redis, "SAVE");
-	ck_assert_int_eq(faults_add_model(anna, "second"), 201);
-	ck_assert_uint_eq(faults_count_models(anna), 2);
+	add_two_models(anna);
 	for (int i = 0; i < 10; i++) {
 		bring_back_old_data();
 		ck_assert_uint_eq(faults_count_models(anna), 2);

@@ -234,7 +234,7 @@ START_TEST(postgres_that_is_not_verified_is_not_talked_to)
 	faults_ok(ALPHA, NULL, 3000);
 	faults_ok(ALPHA, NULL, 500);
 	for (int k = 0; k < 5; k++)
-		faults_assert_refusal(faults_get(MINE, anna));
+		stack_assert_refusal(faults_get(MINE, anna));
 	assert_told_once(harness_worker_log(stack.worker), i->postgres_says);
 	ck_assert_str_eq(harness_sql(postgres->url,
 				     "SELECT count(*) FROM pg_stat_activity "

@@ -35,7 +35,7 @@ static const struct fault {
 static void
 begin(void)
 {
-	faults_age_fast();
+	stack_age_fast();
 	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "%d", PATIENCE_MS);
 	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
 	stack_workers(2);
@@ -56,11 +56,11 @@ START_TEST(unknown_is_refused_in_time_known_is_stale_at_once_and_it_heals)
 	known = faults_ok(ALPHA, NULL, 1500);
 	harness_upstream_control(stack.upstream, "path=/&%s", f->control);
 	r = faults_get(BETA, NULL);
-	faults_assert_refusal(r);
+	stack_assert_refusal(r);
 	ck_assert_msg(r->ms < harness_limit_ms(f->limit_ms), "%.0f ms", r->ms);
 	for (int i = 0; i < 20; i++) {
 		r = faults_get(BETA, NULL);
-		faults_assert_refusal(r);
+		stack_assert_refusal(r);
 		ck_assert_msg(r->ms < harness_limit_ms(f->limit_ms), "%.0f ms",
 			      r->ms);
 	}
@@ -141,7 +141,7 @@ START_TEST(certificate_that_nobody_vouches_for_is_a_refusal)
 	stack_workers(1);
 	for (int i = 0; i < 5; i++) {
 		r = faults_get(ALPHA, NULL);
-		faults_assert_refusal(r);
+		stack_assert_refusal(r);
 		ck_assert_msg(r->ms < harness_limit_ms(1000), "%.0f ms", r->ms);
 	}
 	ck_assert_uint_eq(harness_upstream_count(u, "/"), 0);

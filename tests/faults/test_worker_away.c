@@ -86,7 +86,7 @@ START_TEST(killed_under_load_nothing_that_was_answered_is_lost)
 		/* nginx says 502 for a worker that died over a request. */
 		ck_assert_msg(r->status == 201 || r->status == 502, "%s",
 			      stack_describe(r));
-		faults_assert_discreet(r);
+		stack_assert_discreet(r);
 		taken += r->status == 201;
 		r = stack_get(ALPHA, NULL);
 		ck_assert_msg(r->status == 200 || r->status == 502, "%s",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "stack.h"
+#include "discreet.h"
 #include "process.h"
 #include "scratch.h"
 #include "sql.h"
@@ -7,6 +8,7 @@
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -154,6 +156,14 @@ stack_login(const char *email, const char *role)
 }
 
 void
+stack_age_fast(void)
+{
+	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1000");
+	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
+	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "60000");
+}
+
+void
 stack_slow_log(int ms)
 {
 	harness_sql(stack.owner_url,
@@ -175,6 +185,31 @@ stack_describe(const struct http_response *r)
 		stack.worker != NULL
 			? scratch_tail(scratch_printf("%s.log", stack.socket))
 			: ""));
+}
+
+void
+stack_assert_discreet(const struct http_response *r)
+{
+	const char *leak;
+
+	if (r->status == 200 || r->status == 0)
+		return;
+	leak = discreet_leak(r->body);
+	ck_assert_msg(leak == NULL, "shows \"%s\": %s", leak,
+		      stack_describe(r));
+}
+
+void
+stack_assert_refusal(const struct http_response *r)
+{
+	ck_assert_msg(r->status == 502 || r->status == 503 || r->status == 504,
+		      "%s", stack_describe(r));
+	ck_assert_str_eq(http_header(r, "Content-Type"),
+			 "application/problem+json");
+	ck_assert_msg(http_header(r, "Retry-After") != NULL, "%s",
+		      stack_describe(r));
+	ck_assert_int_ge(atoi(http_header(r, "Retry-After")), 1);
+	stack_assert_discreet(r);
 }
 
 static const char *complaint = "";

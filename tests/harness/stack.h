@@ -57,6 +57,10 @@ const char *stack_url(const char *path);
 /* An Authorization header with a new API key. */
 const char *stack_login(const char *email, const char *role);
 
+/* For workers started afterwards: entries that are stale after a second and served for
+ * a minute more. */
+void stack_age_fast(void);
+
 /* From now on, to put records of the log in their order takes as long at least; a
  * worker's first look does not wait for more than half a second. */
 void stack_slow_log(int ms);
@@ -78,6 +82,13 @@ bool stack_has_status(const struct http_response *r, int wanted);
 bool stack_has_cache(const struct http_response *r, const char *wanted,
 		     const char *tier);
 const char *stack_complaint(void); /* of the last of these that was false */
+
+/* A refusal gives nothing of the inside away. */
+void stack_assert_discreet(const struct http_response *r);
+
+/* One that a client can live with: a discreet problem of 502, 503 or 504 with its
+ * Retry-After. */
+void stack_assert_refusal(const struct http_response *r);
 
 /* How many upstream requests this test has caused under a path. */
 unsigned stack_upstream_count(const char *prefix);

@@ -4,35 +4,12 @@
  */
 #include "../harness/harness.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 Suite *suite_outage(void);
 
 #define ALPHA "/api/models?gateway=alpha"
 #define BETA "/api/models?gateway=beta"
-
-/* Entries that are stale after a second and served for a minute more. */
-static void
-age_fast(void)
-{
-	harness_env_set(stack.env, "MODELS_CACHE_TTL_MS", "1000");
-	harness_env_set(stack.env, "MODELS_CACHE_REFRESH_MS", "0");
-	harness_env_set(stack.env, "MODELS_CACHE_GRACE_MS", "60000");
-}
-
-static void
-assert_refusal(const struct http_response *r)
-{
-	ck_assert_msg(r->status == 502 || r->status == 503 || r->status == 504,
-		      "%s", stack_describe(r));
-	ck_assert_str_eq(http_header(r, "Content-Type"),
-			 "application/problem+json");
-	ck_assert_msg(http_header(r, "Retry-After") != NULL, "%s",
-		      stack_describe(r));
-	ck_assert_int_ge(atoi(http_header(r, "Retry-After")), 1);
-	ck_assert_ptr_null(strstr(r->body, "127.0.0.1"));
-}
 
 /* In milliseconds; one or the other may meet a busy machine. */
 static void
@@ -43,7 +20,7 @@ assert_refused_fast(void)
 
 	for (int i = 0; i < 20; i++) {
 		r = stack_get(ALPHA, NULL);
-		assert_refusal(r);
+		stack_assert_refusal(r);
 		slow += r->ms > harness_limit_ms(10);
 	}
 	ck_assert_msg(slow <= 5, "%u of 20 took over 10 ms", slow);
@@ -92,7 +69,7 @@ START_TEST(fault_is_a_problem_when_nothing_is_known)
 	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
 	harness_upstream_control(stack.upstream, "path=/alpha&%s", faults[_i]);
 	stack_workers(1);
-	assert_refusal(stack_get(ALPHA, NULL));
+	stack_assert_refusal(stack_get(ALPHA, NULL));
 	assert_status(stack_get(BETA, NULL), 200);
 }
 END_TEST
@@ -101,7 +78,7 @@ START_TEST(fault_leaves_what_is_known_as_stale)
 {
 	const struct http_response *known, *r;
 
-	age_fast();
+	stack_age_fast();
 	harness_env_set(stack.env, "UPSTREAM_TIMEOUT_MS", "1000");
 	harness_env_set(stack.env, "UPSTREAM_MAX_BYTES", "1MiB");
 	stack_workers(1);
@@ -121,10 +98,10 @@ START_TEST(dead_upstream_is_refused_in_milliseconds_and_not_hammered)
 
 	harness_upstream_control(stack.upstream, "path=/alpha&status=500");
 	stack_workers(1);
-	assert_refusal(stack_get(ALPHA, NULL));
+	stack_assert_refusal(stack_get(ALPHA, NULL));
 	all = http_many(&(struct http_request){ .url = stack_url(ALPHA) }, 200);
 	for (unsigned i = 0; i < 200; i++)
-		assert_refusal(&all[i]);
+		stack_assert_refusal(&all[i]);
 	asked = stack_upstream_count("/alpha");
 	ck_assert_msg(asked <= 3, "%u requests for 201", asked);
 	assert_refused_fast();
@@ -150,7 +127,7 @@ START_TEST(refused_connection_is_a_problem_in_milliseconds)
 	harness_upstream_kill(u);
 	stack_workers(1);
 	r = stack_get(ALPHA, NULL);
-	assert_refusal(r);
+	stack_assert_refusal(r);
 	ck_assert_msg(r->ms < harness_limit_ms(500), "%.0f ms", r->ms);
 	assert_refused_fast();
 }
@@ -161,7 +138,7 @@ START_TEST(upstream_that_comes_back_is_used_again)
 	struct harness_upstream *u = mortal_upstream();
 	const struct http_response *known, *r;
 
-	age_fast();
+	stack_age_fast();
 	stack_workers(1);
 	known = stack_get(ALPHA, NULL);
 	assert_status(known, 200);
@@ -190,7 +167,7 @@ START_TEST(past_its_grace_an_entry_is_served_no_more)
 	assert_status(stack_get(ALPHA, NULL), 200);
 	harness_upstream_kill(u);
 	wait_until(stack_get(ALPHA, NULL)->status != 200, 10000);
-	assert_refusal(stack_get(ALPHA, NULL));
+	stack_assert_refusal(stack_get(ALPHA, NULL));
 }
 END_TEST
 
@@ -199,7 +176,7 @@ START_TEST(stale_entry_survives_a_respawn)
 	struct harness_upstream *u = mortal_upstream();
 	const struct http_response *known, *r;
 
-	age_fast();
+	stack_age_fast();
 	stack_workers(1);
 	known = stack_get(ALPHA, NULL);
 	assert_status(known, 200);
@@ -271,7 +248,7 @@ END_TEST
 
 START_TEST(dead_gateways_known_models_stay_in_the_list)
 {
-	age_fast();
+	stack_age_fast();
 	stack_workers(1);
 	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
 			STACK_MODELS);
@@ -291,7 +268,7 @@ START_TEST(all_gateways_dead_is_a_problem)
 	harness_upstream_control(stack.upstream, "path=/&status=500");
 	stack_workers(1);
 	r = stack_get("/api/models", NULL);
-	assert_refusal(r);
+	stack_assert_refusal(r);
 	ck_assert_msg(r->ms < harness_limit_ms(1000), "%.0f ms", r->ms);
 }
 END_TEST

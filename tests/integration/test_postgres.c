@@ -49,7 +49,7 @@ stop_server(void)
 static struct postgres_value
 text(const char *string)
 {
-	return ((struct postgres_value){ bytes_of(string), PG_TEXT });
+	return (postgres_text(bytes_of(string)));
 }
 
 /* The first column of the first row; "" when there is none.  Until the next call. */
@@ -126,6 +126,31 @@ START_TEST(values_of_each_kind_come_back)
 	ck_assert(!postgres_is_null(rows, 0, 7));
 	ck_assert_int_eq(postgres_get_int(rows, 0, 7), 0);
 	postgres_rows_free(rows);
+}
+END_TEST
+
+START_TEST(list_of_strings_comes_back_from_an_array)
+{
+	static const char list[] = "a\"b\0c\\d\0\0{,}\0NULL\0 \xc3\xa4 ";
+	struct buf literal = { 0 };
+	struct postgres_value value;
+	struct postgres_rows *rows;
+
+	postgres_add_array(&literal, (struct bytes){ list, sizeof(list) });
+	value = postgres_text(buf_bytes(&literal));
+	ck_assert_int_eq(postgres_query(pg, 0,
+					"SELECT string_agg(s, '|' ORDER BY n) "
+					"FROM unnest($1::text[]) "
+					"WITH ORDINALITY AS t (s, n)",
+					&value, 1, &rows),
+			 R_OK);
+	ck_assert(bytes_equal(postgres_get(rows, 0, 0),
+			      BYTES("a\"b|c\\d||{,}|NULL| \xc3\xa4 ")));
+	postgres_rows_free(rows);
+	buf_clear(&literal);
+	postgres_add_array(&literal, BYTES_NONE);
+	ck_assert(bytes_equal(buf_bytes(&literal), BYTES("{}")));
+	buf_fini(&literal);
 }
 END_TEST
 
@@ -503,6 +528,7 @@ suite_postgres(void)
 	tcase_add_unchecked_fixture(t, start_server, stop_server);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, values_of_each_kind_come_back);
+	tcase_add_test(t, list_of_strings_comes_back_from_an_array);
 	tcase_add_test(
 		t, twenty_megabytes_come_back_and_cost_no_memory_afterwards);
 	tcase_add_test(t, a_nul_inside_a_text_is_refused);

@@ -57,6 +57,42 @@ START_TEST(front_and_edges_are_dropped)
 }
 END_TEST
 
+static bool
+decodes(struct bytes from, bool plus_is_space, struct bytes to)
+{
+	char room[64];
+	size_t len;
+
+	return (bytes_percent_decode(from, plus_is_space, room, &len) &&
+		bytes_equal((struct bytes){ room, len }, to));
+}
+
+START_TEST(percent_signs_stand_for_bytes)
+{
+	char room[64];
+	size_t len;
+
+	ck_assert(decodes(BYTES("a+b%2Bc%c3%A4%00"), false,
+			  BYTES("a+b+c\xc3\xa4\0")));
+	ck_assert(decodes(BYTES("a+b%2B"), true, BYTES("a b+")));
+	ck_assert(decodes(BYTES_NONE, true, BYTES_NONE));
+	ck_assert(!bytes_percent_decode(BYTES("%"), false, room, &len));
+	ck_assert(!bytes_percent_decode(BYTES("a%4"), false, room, &len));
+	ck_assert(!bytes_percent_decode(BYTES("%4g"), false, room, &len));
+	ck_assert(!bytes_percent_decode(BYTES("%+1"), true, room, &len));
+}
+END_TEST
+
+START_TEST(control_bytes_are_found)
+{
+	ck_assert(bytes_have_control(BYTES("a\r\nb")));
+	ck_assert(bytes_have_control(BYTES("a\0")));
+	ck_assert(bytes_have_control(BYTES("\x7f")));
+	ck_assert(!bytes_have_control(BYTES(" ~\x80\xff")));
+	ck_assert(!bytes_have_control(BYTES_NONE));
+}
+END_TEST
+
 START_TEST(whole_numbers_are_read_exactly)
 {
 	static const struct {
@@ -182,6 +218,8 @@ suite_bytes(void)
 	tcase_add_test(t, comparison_minds_length_and_case);
 	tcase_add_test(t, cut_takes_parts_one_after_another);
 	tcase_add_test(t, front_and_edges_are_dropped);
+	tcase_add_test(t, percent_signs_stand_for_bytes);
+	tcase_add_test(t, control_bytes_are_found);
 	tcase_add_test(t, whole_numbers_are_read_exactly);
 	tcase_add_test(t, uuid_is_36_digits_and_dashes);
 	tcase_add_test(t, only_well_formed_utf8_is_accepted);
