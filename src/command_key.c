@@ -53,7 +53,8 @@ failed(enum result r)
 		return (EX_UNAVAILABLE);
 	case R_FORBIDDEN:
 		fprintf(stderr,
-			"warmfront key: DATABASE_URL's role may not do this\n");
+			"warmfront key: the role in DATABASE_URL may not do this; "
+			"the owner of the database may\n");
 		return (EXIT_FAILURE);
 	default:
 		fprintf(stderr,

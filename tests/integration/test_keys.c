@@ -247,21 +247,26 @@ START_TEST(an_absent_database_is_told_from_an_empty_one)
 }
 END_TEST
 
-START_TEST(the_workers_role_may_manage_keys)
+START_TEST(keys_are_the_owners_to_make_and_revoke)
 {
 	struct postgres *owner = pg;
+	const char *id = id_of(create("--user ada@example.org"));
+	struct said s;
 
 	harness_sql(url, "CREATE ROLE worker LOGIN IN ROLE warmfront_worker");
 	pg = connect_to(
 		harness_postgres_url(server, "worker",
 				     scratch_printf("d%d", (int)getpid())));
-	ck_assert_int_eq(run(command_key,
-			     scratch_printf("revoke %s",
-					    id_of(create(
-						    "--user ada@example.org"))))
-				 .status,
-			 0);
-	ck_assert_int_eq(run(command_key, "list").status, 0);
+	s = run(command_key, "create --user ada@example.org --role admin");
+	ck_assert_int_eq(s.status, EXIT_FAILURE);
+	ck_assert_ptr_nonnull(strstr(s.err, "the owner of the database may"));
+	ck_assert_str_eq(s.out, "");
+	s = run(command_key, scratch_printf("revoke %s", id));
+	ck_assert_int_eq(s.status, EXIT_FAILURE);
+	ck_assert_ptr_nonnull(strstr(s.err, "the owner of the database may"));
+	s = run(command_key, "list");
+	ck_assert_int_eq(s.status, 0);
+	ck_assert_ptr_nonnull(strstr(s.out, id));
 	postgres_free(pg);
 	pg = owner;
 }
@@ -284,7 +289,7 @@ suite_keys(void)
 	tcase_add_test(t, a_key_is_revoked_once_and_for_all);
 	tcase_add_test(t, a_wrong_command_line_is_a_usage_error);
 	tcase_add_test(t, an_absent_database_is_told_from_an_empty_one);
-	tcase_add_test(t, the_workers_role_may_manage_keys);
+	tcase_add_test(t, keys_are_the_owners_to_make_and_revoke);
 	suite_add_tcase(s, t);
 	return (s);
 }
