@@ -83,6 +83,8 @@ START_TEST(defaults_hold_in_an_empty_environment)
 
 	read_all();
 	ck_assert_int_eq(config_int(c, SET_DATABASE_POOL_SIZE), 8);
+	ck_assert_int_eq(config_int(c, SET_REDIS_TIMEOUT_MS), 50);
+	ck_assert_int_eq(config_int(c, SET_REDIS_CONNECT_TIMEOUT_MS), 250);
 	ck_assert_int_eq(config_int(c, SET_MEMORY_CACHE_BYTES), 64 << 20);
 	ck_assert_int_eq(config_int(c, SET_CACHE_MAX_BYTES), 1 << 30);
 	ck_assert(config_bool(c, SET_NEAR_CACHE));
