@@ -13,6 +13,9 @@
 #define BETA "/api/models?gateway=beta"
 #define MINE "/api/models?owner=me"
 
+/* What took longer has waited for something, or the machine was busy. */
+#define AT_ONCE_MS 300
+
 /* GET through nginx; an answer that is none (status 0) or that shows something of
  * the inside fails the test. */
 struct http_response *faults_get(const char *path, const char *login);
