@@ -1,7 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "faults.h"
 
+#include <dirent.h>
 #include <string.h>
+
+const struct faults_endpoint faults_endpoints[FAULTS_ENDPOINTS] = {
+	{ "POST", "/api/models", "name", "pricing",
+	  "{\"model_id\":\"acme/new\",\"name\":\"new\"}" },
+	{ "PUT", "/api/models/" FAULTS_ID, "name", "parameters",
+	  "{\"model_id\":\"acme/old\",\"name\":\"new\"}" },
+	{ "PATCH", "/api/user/data", "name", "preferences",
+	  "{\"name\":\"new\"}" },
+	{ "POST", "/api/usage", "model", "x", "{\"model\":\"acme/old\"}" },
+	{ "PATCH", "/api/servers/" FAULTS_ID, "name", "x",
+	  "{\"name\":\"new\"}" },
+	{ "POST", "/api/admin/users", "email", "profile",
+	  "{\"email\":\"new@example.org\"}" },
+	{ "PATCH", "/api/admin/users/" FAULTS_ID, "name", "profile",
+	  "{\"name\":\"new\"}" },
+	{ "POST", "/api/cache/invalidate", "pattern", "x",
+	  "{\"pattern\":\"models:*\"}" },
+	{ "POST", "/api/admin/cache/refresh", "key", "x",
+	  "{\"key\":\"models:alpha:all\"}" },
+};
 
 struct http_response *
 faults_get(const char *path, const char *login)
@@ -92,6 +113,19 @@ faults_own_postgres(const char *const *settings, struct harness_proxy **through)
 				harness_proxy_port(*through));
 	}
 	return (pg);
+}
+
+unsigned
+faults_descriptors(pid_t pid)
+{
+	DIR *d = opendir(scratch_printf("/proc/%d/fd", (int)pid));
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return (n);
 }
 
 void

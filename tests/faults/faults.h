@@ -16,6 +16,14 @@
 /* What took longer has waited for something, or the machine was busy. */
 #define AT_ONCE_MS 300
 
+/* What takes a body: which of its parameters takes any text and which an object ("x":
+ * none), and a body that it takes once there are rows of FAULTS_ID. */
+#define FAULTS_ID "00000000-0000-4000-8000-000000000001"
+#define FAULTS_ENDPOINTS 9
+extern const struct faults_endpoint {
+	const char *method, *uri, *text, *object, *body;
+} faults_endpoints[FAULTS_ENDPOINTS];
+
 /* GET through nginx; an answer that is none (status 0) or that shows something of
  * the inside fails the test. */
 struct http_response *faults_get(const char *path, const char *login);
@@ -32,6 +40,9 @@ size_t faults_count_models(const char *login);
 
 /* Whether PostgreSQL holds an entry whose key begins so. */
 bool faults_is_stored(const char *key);
+
+/* How many descriptors a process has open. */
+unsigned faults_descriptors(pid_t pid);
 
 /* Servers of the test's own, put into stack.env in place of the shared ones; the
  * database is migrated.  `through` may be NULL, or gets a proxy in front. */

@@ -12,23 +12,7 @@ Suite *suite_bodies(void);
 
 #define JSON "Content-Type: application/json"
 #define LIMIT 1048576 /* REQUEST_MAX_BYTES */
-#define UUID "00000000-0000-4000-8000-000000000001"
 #define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-/* Each with a parameter that takes text, to put things into. */
-static const struct endpoint {
-	const char *method, *uri, *text, *object;
-} endpoints[] = {
-	{ "POST", "/api/models", "name", "pricing" },
-	{ "PUT", "/api/models/" UUID, "name", "parameters" },
-	{ "PATCH", "/api/user/data", "name", "preferences" },
-	{ "POST", "/api/usage", "model", "x" },
-	{ "PATCH", "/api/servers/" UUID, "name", "x" },
-	{ "POST", "/api/admin/users", "email", "profile" },
-	{ "PATCH", "/api/admin/users/" UUID, "name", "profile" },
-	{ "POST", "/api/cache/invalidate", "pattern", "x" },
-	{ "POST", "/api/admin/cache/refresh", "key", "x" },
-};
 
 static const char *login, *address;
 
@@ -41,7 +25,7 @@ begin(void)
 }
 
 static struct http_response *
-send_body(const struct endpoint *e, const char *type, const char *body,
+send_body(const struct faults_endpoint *e, const char *type, const char *body,
 	  size_t len)
 {
 	return (fcgi_ask(address,
@@ -62,7 +46,7 @@ start_of(const char *body)
 
 /* Taken, or refused as the client's fault, in the form of a problem. */
 static void
-assert_no_fault_of_ours(const struct endpoint *e, const char *body,
+assert_no_fault_of_ours(const struct faults_endpoint *e, const char *body,
 			const struct http_response *r)
 {
 	ck_assert_msg(r->status >= 200 && r->status < 500, "%s %s %s: %s",
@@ -74,7 +58,7 @@ assert_no_fault_of_ours(const struct endpoint *e, const char *body,
 }
 
 static void
-assert_refused(const struct endpoint *e, const char *body, size_t len)
+assert_refused(const struct faults_endpoint *e, const char *body, size_t len)
 {
 	const struct http_response *r = send_body(e, JSON, body, len);
 
@@ -133,7 +117,7 @@ static const char *const broken[] = {
 START_TEST(what_is_broken_is_refused)
 {
 	begin();
-	for (int i = 0; i < LENGTH(endpoints); i++)
+	for (int i = 0; i < FAULTS_ENDPOINTS; i++)
 		for (int k = 0; k < LENGTH(broken); k++) {
 			const char *body = broken[k];
 
@@ -141,9 +125,11 @@ START_TEST(what_is_broken_is_refused)
 				body = scratch_printf("%.*s%s%s",
 						      (int)(strstr(body, "%s") -
 							    body),
-						      body, endpoints[i].text,
+						      body,
+						      faults_endpoints[i].text,
 						      strstr(body, "%s") + 2);
-			assert_refused(&endpoints[i], body, strlen(body));
+			assert_refused(&faults_endpoints[i], body,
+				       strlen(body));
 		}
 }
 END_TEST
@@ -155,13 +141,13 @@ START_TEST(nul_bytes_are_refused)
 					      "{\"name\":\"a|b\"}", "|" };
 
 	begin();
-	for (int i = 0; i < LENGTH(endpoints); i++)
+	for (int i = 0; i < FAULTS_ENDPOINTS; i++)
 		for (int k = 0; k < LENGTH(bodies); k++) {
 			char *body = scratch_printf("%s", bodies[k]);
 			size_t len = strlen(body);
 
 			*strchr(body, '|') = '\0';
-			assert_refused(&endpoints[i], body, len);
+			assert_refused(&faults_endpoints[i], body, len);
 		}
 }
 END_TEST
@@ -210,8 +196,8 @@ static const struct {
 START_TEST(what_is_huge_costs_no_more_than_a_refusal)
 {
 	begin();
-	for (int i = 0; i < LENGTH(endpoints); i++) {
-		const struct endpoint *e = &endpoints[i];
+	for (int i = 0; i < FAULTS_ENDPOINTS; i++) {
+		const struct faults_endpoint *e = &faults_endpoints[i];
 		const char *const names[] = { e->text, e->object };
 
 		for (int k = 0; k < LENGTH(heaps) * 2; k++) {
@@ -244,7 +230,7 @@ START_TEST(what_is_deep_but_not_too_deep_is_taken)
 	const struct http_response *r;
 
 	begin();
-	r = send_body(&endpoints[0], JSON, body, strlen(body));
+	r = send_body(&faults_endpoints[0], JSON, body, strlen(body));
 	assert_status(r, 201);
 	r = faults_get(MINE, login);
 	assert_status(r, 200);
@@ -260,13 +246,13 @@ START_TEST(body_over_the_limit_is_a_413)
 	char *body = repeat("{", " ", "}", 20 * LIMIT);
 
 	begin();
-	for (int i = 0; i < LENGTH(endpoints); i++) {
+	for (int i = 0; i < FAULTS_ENDPOINTS; i++) {
 		const struct http_response *r =
-			send_body(&endpoints[i], JSON, body,
+			send_body(&faults_endpoints[i], JSON, body,
 				  sizes[i % LENGTH(sizes)]);
 
 		assert_status(r, 413);
-		assert_no_fault_of_ours(&endpoints[i], "{", r);
+		assert_no_fault_of_ours(&faults_endpoints[i], "{", r);
 	}
 }
 END_TEST
@@ -309,13 +295,15 @@ static const char *const types[] = {
 START_TEST(another_type_is_a_415)
 {
 	begin();
-	for (int i = 0; i < LENGTH(endpoints); i++)
+	for (int i = 0; i < FAULTS_ENDPOINTS; i++)
 		for (int k = 0; k < LENGTH(types); k++) {
 			const struct http_response *r =
-				send_body(&endpoints[i], types[k], "{}", 2);
+				send_body(&faults_endpoints[i], types[k], "{}",
+					  2);
 
 			assert_status(r, 415);
-			assert_no_fault_of_ours(&endpoints[i], types[k], r);
+			assert_no_fault_of_ours(&faults_endpoints[i], types[k],
+						r);
 		}
 }
 END_TEST

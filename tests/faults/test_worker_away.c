@@ -5,7 +5,6 @@
  */
 #include "faults.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +14,6 @@
 #include <unistd.h>
 
 Suite *suite_worker_away(void);
-
-static unsigned
-descriptors(pid_t pid)
-{
-	DIR *d = opendir(scratch_printf("/proc/%d/fd", (int)pid));
-	unsigned n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return (n);
-}
 
 static void
 nap_ms(unsigned ms)
@@ -140,7 +126,7 @@ START_TEST(clients_that_leave_cost_nothing)
 	stack_workers(1);
 	pid = harness_worker_pid(stack.worker, 0);
 	faults_ok(ALPHA, NULL, 5000);
-	before = descriptors(pid);
+	before = faults_descriptors(pid);
 	harness_upstream_control(stack.upstream, "path=/beta&delay_ms=500");
 	for (int i = 0; i < 200; i++) {
 		int fd = fcgi_connect(stack.socket);
@@ -153,7 +139,7 @@ START_TEST(clients_that_leave_cost_nothing)
 	}
 	faults_ok(BETA, NULL, 3000);
 	faults_ok(ALPHA, NULL, 1000);
-	wait_until(descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + 4, 5000);
 	ck_assert_uint_eq(stack_upstream_count("/beta"), 1);
 }
 END_TEST
@@ -186,7 +172,7 @@ START_TEST(junk_on_the_socket_harms_nobody)
 	stack_workers(1);
 	pid = harness_worker_pid(stack.worker, 0);
 	faults_ok(ALPHA, NULL, 2000);
-	before = descriptors(pid);
+	before = faults_descriptors(pid);
 	for (unsigned round = 0; round < 600; round++) {
 		int fd = fcgi_connect(stack.socket);
 
@@ -199,7 +185,7 @@ START_TEST(junk_on_the_socket_harms_nobody)
 			faults_ok(ALPHA, NULL, 500);
 	}
 	faults_ok(ALPHA, NULL, 500);
-	wait_until(descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + 4, 5000);
 	ck_assert(process_is_running(stack.worker->processes[0]));
 }
 END_TEST
@@ -214,7 +200,7 @@ START_TEST(aborted_requests_leave_room_for_the_next)
 	stack_workers(1);
 	pid = harness_worker_pid(stack.worker, 0);
 	faults_ok(ALPHA, NULL, 2000);
-	before = descriptors(pid);
+	before = faults_descriptors(pid);
 	harness_upstream_control(stack.upstream, "path=/beta&delay_ms=1000");
 	for (int i = 0; i < 100; i++) {
 		int fd = fcgi_connect(stack.socket);
@@ -228,7 +214,7 @@ START_TEST(aborted_requests_leave_room_for_the_next)
 	faults_ok(BETA, NULL, 3000);
 	faults_ok(ALPHA, NULL, 500);
 	ck_assert_uint_eq(stack_upstream_count("/beta"), 1);
-	wait_until(descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + 4, 5000);
 }
 END_TEST
 
@@ -275,7 +261,7 @@ START_TEST(without_descriptors_it_waits_and_then_goes_on)
 	stack_workers(1);
 	pid = harness_worker_pid(stack.worker, 0);
 	faults_ok(ALPHA, NULL, 2000);
-	limit_descriptors(pid, descriptors(pid) + 20);
+	limit_descriptors(pid, faults_descriptors(pid) + 20);
 	for (int i = 0; i < 100; i++) {
 		fds[i] = fcgi_connect(stack.socket);
 		ck_assert(fcgi_send_raw(fds[i], "\1", 1));

@@ -111,7 +111,9 @@ write_params(FILE *f, const struct fcgi_request *q, size_t body_len)
 	write_param(f, "REMOTE_ADDR", "127.0.0.1");
 	if (q->body != NULL)
 		write_param(f, "CONTENT_LENGTH",
-			    scratch_printf("%zu", body_len));
+			    q->length != NULL
+				    ? q->length
+				    : scratch_printf("%zu", body_len));
 	for (unsigned i = 0; q->headers != NULL && q->headers[i] != NULL; i++)
 		write_header(f, q->headers[i]);
 	for (unsigned i = 0; q->params != NULL && q->params[i] != NULL; i++) {

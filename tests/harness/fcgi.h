@@ -16,9 +16,10 @@ struct fcgi_request {
 	const char *const *headers; /* "Name: value", NULL ends */
 	const char *const *params;  /* more: "NAME=value", NULL ends */
 	const char *body;
-	size_t body_len; /* 0: strlen(body) */
-	unsigned id;	 /* 0: 1 */
-	bool keep;	 /* ask to keep the connection */
+	size_t body_len;    /* 0: strlen(body) */
+	const char *length; /* what CONTENT_LENGTH says; NULL: the truth */
+	unsigned id;	    /* 0: 1 */
+	bool keep;	    /* ask to keep the connection */
 };
 
 /* On a connection of its own, within 30 s. */
