@@ -66,10 +66,12 @@ hmac_sha256(struct bytes secret, struct bytes data,
 }
 
 bool
-bytes_equal_constant_time(struct bytes a, struct bytes b)
+bytes_equal_constant_time(struct bytes given, struct bytes secret)
 {
-	return (a.len == b.len &&
-		(a.len == 0 || CRYPTO_memcmp(a.at, b.at, a.len) == 0));
+	bool as_long = given.len == secret.len;
+	const char *other = as_long ? secret.at : given.at;
+
+	return (CRYPTO_memcmp(given.at, other, given.len) == 0 && as_long);
 }
 
 void

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/digest.h"
 #include "web/api_key.h"
+#include "compares.h"
 #include "web/auth.h"
 
 #include <check.h>
@@ -174,6 +175,66 @@ START_TEST(another_secret_with_the_same_id_proves_nothing)
 }
 END_TEST
 
+/* That much was compared, all of it, once: so the time says nothing of the secret. */
+#define assert_compared(n)                                  \
+	do {                                                \
+		ck_assert_uint_eq(compares.calls, 1);       \
+		ck_assert_uint_eq(compares.len, (size_t)n); \
+		compares = (struct compares){ 0 };          \
+	} while (0)
+
+START_TEST(cron_secret_is_compared_whole_whatever_it_is)
+{
+	const char *const others[] = { "9123456789abcdef", "0123456789abcdeF",
+				       "0123456789abcde", "0123456789abcdef0",
+				       "0" };
+	const struct request rq = { .authorization =
+					    BYTES("Bearer 0123456789abcdef") };
+
+	ck_assert(auth_brings_secret(&rq, BYTES("0123456789abcdef")));
+	assert_compared(16);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		ck_assert(!auth_brings_secret(&rq, bytes_of(others[i])));
+		assert_compared(16);
+	}
+}
+END_TEST
+
+START_TEST(keys_hash_is_compared_whole_whatever_it_is)
+{
+	const size_t len = 2 * sizeof(claim.hash);
+	const struct {
+		const char *before;
+		size_t from, to; /* of the right one */
+		const char *after;
+	} others[] = { { "x", 1, len, "" },
+		       { "", 0, len - 1, "x" },
+		       { "", 0, len - 1, "" },
+		       { "", 0, len, "0" },
+		       { "", 0, 0, "" } };
+	struct buf right = { 0 }, form = { 0 };
+
+	ck_assert_int_eq(claim_of(NULL, key), R_OK);
+	ck_assert_int_eq(verify("{\"user\":\"" USER "\",\"hash\":\"%h\"}"),
+			 R_OK);
+	assert_compared(len);
+	buf_hex(&right,
+		(struct bytes){ (const char *)claim.hash, sizeof(claim.hash) });
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		buf_clear(&form);
+		buf_printf(&form,
+			   "{\"user\":\"" USER "\",\"hash\":\"%s%.*s%s\"}",
+			   others[i].before,
+			   (int)(others[i].to - others[i].from),
+			   right.at + others[i].from, others[i].after);
+		ck_assert_int_eq(verify(form.at), R_FORBIDDEN);
+		assert_compared(len);
+	}
+	buf_fini(&right);
+	buf_fini(&form);
+}
+END_TEST
+
 static const char *const tampered[] = {
 	"",
 	"null",
@@ -255,6 +316,8 @@ suite_auth(void)
 	tcase_add_test(t, what_is_no_key_is_refused);
 	tcase_add_test(t, right_secret_proves_who_is_asking);
 	tcase_add_test(t, another_secret_with_the_same_id_proves_nothing);
+	tcase_add_test(t, cron_secret_is_compared_whole_whatever_it_is);
+	tcase_add_test(t, keys_hash_is_compared_whole_whatever_it_is);
 	tcase_add_loop_test(t, tampered_entry_proves_nothing, 0,
 			    sizeof(tampered) / sizeof(tampered[0]));
 	tcase_add_loop_test(t, only_the_word_admin_makes_an_admin, 0,

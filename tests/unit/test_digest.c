@@ -56,8 +56,13 @@ START_TEST(constant_time_compare_compares)
 	ck_assert(bytes_equal_constant_time(BYTES("secret"), BYTES("secret")));
 	ck_assert(!bytes_equal_constant_time(BYTES("secret"), BYTES("secreT")));
 	ck_assert(!bytes_equal_constant_time(BYTES("secret"), BYTES("secre")));
+	ck_assert(!bytes_equal_constant_time(BYTES("secre"), BYTES("secret")));
+	ck_assert(!bytes_equal_constant_time(BYTES_NONE, BYTES("secret")));
+	ck_assert(!bytes_equal_constant_time(BYTES("secret"), BYTES_NONE));
 	ck_assert(bytes_equal_constant_time(BYTES_NONE,
 					    (struct bytes){ NULL, 0 }));
+	ck_assert(bytes_equal_constant_time((struct bytes){ NULL, 0 },
+					    BYTES_NONE));
 }
 END_TEST
 
