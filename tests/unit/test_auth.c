@@ -22,6 +22,7 @@ setup(void)
 	auth = auth_new(NULL); /* nothing is loaded here */
 	ck_assert_ptr_nonnull(auth);
 	api_key_make(key);
+	compares = (struct compares){ 0 };
 }
 
 static void
