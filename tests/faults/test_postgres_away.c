@@ -322,7 +322,9 @@ START_TEST(without_both_memory_and_origin_serve)
 	harness_worker_respawn(stack.worker);
 	r = faults_ok(ALPHA, NULL, SLOWEST_MS);
 	ck_assert(r->body_hash == known->body_hash);
-	stack_assert_refusal(faults_get(MINE, anna));
+	r = faults_get(MINE, anna);
+	assert_status(r, 503);
+	stack_assert_refusal(r);
 	harness_redis_start(redis);
 	start_it();
 	wait_until(faults_get(MINE, anna)->status == 200, 15000);
