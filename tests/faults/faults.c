@@ -34,14 +34,20 @@ faults_get(const char *path, const char *login)
 	return (r);
 }
 
+static void
+assert_in_time(const struct http_response *r, double limit_ms)
+{
+	ck_assert_msg(r->ms < harness_limit_ms(limit_ms), "%.0f ms: %s", r->ms,
+		      stack_describe(r));
+}
+
 struct http_response *
 faults_ok(const char *path, const char *login, double limit_ms)
 {
 	struct http_response *r = faults_get(path, login);
 
 	assert_status(r, 200);
-	ck_assert_msg(r->ms < harness_limit_ms(limit_ms), "%.0f ms: %s", r->ms,
-		      stack_describe(r));
+	assert_in_time(r, limit_ms);
 	return (r);
 }
 
@@ -55,15 +61,17 @@ faults_add_model(const char *login, const char *name)
 		login, "Content-Type: application/json", NULL);
 
 	stack_assert_discreet(r);
+	if (r->status == 503)
+		stack_assert_refusal(r);
+	assert_in_time(r, SLOWEST_MS);
 	return (r->status);
 }
 
 size_t
 faults_count_models(const char *login)
 {
-	const struct http_response *r = faults_get(MINE, login);
+	const struct http_response *r = faults_ok(MINE, login, SLOWEST_MS);
 
-	assert_status(r, 200);
 	return (tree_count(tree_parse(r->body, r->body_len), "data"));
 }
 

@@ -32,10 +32,15 @@ struct http_response *faults_get(const char *path, const char *login);
 struct http_response *faults_ok(const char *path, const char *login,
 				double limit_ms);
 
-/* POST a model of the user's own; its status. */
+/* No request takes longer, whoever is killed: a lease outlives its holder, or one that
+ * never heard of it, by 2 s; and there are Redis's deadlines and the rest of the way. */
+#define SLOWEST_MS 3500
+
+/* POST a model of the user's own, within that time; its status.  A 503 says when to
+ * come again. */
 int faults_add_model(const char *login, const char *name);
 
-/* How many models of the user's own a GET shows. */
+/* How many models of the user's own a GET shows, within that time. */
 size_t faults_count_models(const char *login);
 
 /* Whether PostgreSQL holds an entry whose key begins so. */

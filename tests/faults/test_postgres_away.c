@@ -14,7 +14,7 @@ Suite *suite_postgres_away(void);
 
 #define HIT_MS 500
 /* The lease, the tier, and the tier again, each with its deadline. */
-#define SLOWEST_MS 6000
+#define PG_SLOWEST_MS 6000
 
 static struct harness_postgres *pg;
 static struct harness_proxy *line;
@@ -189,7 +189,7 @@ begin(const struct fault *f)
 		   5000);
 	ck_assert_int_eq(faults_add_model(anna, "before"), 201);
 	ck_assert_uint_eq(faults_count_models(anna), 1);
-	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	known = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 	wait_until(faults_is_stored("models:alpha"), 5000);
 	wait_until(strstr(harness_redis_command(stack.redis, "KEYS *"),
 			  "models:user:"),
@@ -210,7 +210,7 @@ mutate(const char *name, unsigned n)
 		ck_assert_msg(status == 201 || status == 503 || status == 504,
 			      "status %d", status);
 		ck_assert_double_lt(harness_now_ms() - began,
-				    harness_limit_ms(SLOWEST_MS));
+				    harness_limit_ms(PG_SLOWEST_MS));
 		taken += status == 201;
 	}
 	return (taken);
@@ -238,7 +238,7 @@ START_TEST(cached_answers_go_on_mutations_are_kept_or_refused)
 		ck_assert(r->body_hash == known->body_hash);
 		assert_cache(r, "HIT", NULL);
 	}
-	faults_ok(BETA, NULL, SLOWEST_MS);
+	faults_ok(BETA, NULL, PG_SLOWEST_MS);
 	for (int i = 0; i < 10; i++)
 		faults_ok(BETA, NULL, HIT_MS);
 	taken = mutate("during", 4);
@@ -268,7 +268,7 @@ START_TEST(new_workers_serve_from_redis)
 	f->begin();
 	harness_worker_respawn(stack.worker);
 	for (int i = 0; i < 4; i++) {
-		r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+		r = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 		ck_assert(r->body_hash == known->body_hash);
 		ck_assert_uint_eq(faults_count_models(anna), 1);
 	}
@@ -289,13 +289,13 @@ START_TEST(read_only_database_is_still_a_tier)
 	harness_env_set(stack.env, "DISABLE_REDIS_CACHE", "true");
 	pg = faults_own_postgres(NULL, NULL);
 	stack_workers(1);
-	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	known = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 	wait_until(faults_is_stored("models:alpha"), 5000);
 	harness_sql(stack.owner_url, "UPDATE cache_entries "
 				     "SET used_at = now() - interval '1 hour'");
 	make_read_only();
 	harness_worker_respawn(stack.worker);
-	r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	r = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 	assert_cache(r, "HIT", "postgres");
 	ck_assert_uint_eq(stack_upstream_count("/alpha"), 1);
 }
@@ -309,7 +309,7 @@ START_TEST(without_both_memory_and_origin_serve)
 	pg = faults_own_postgres(NULL, NULL);
 	anna = stack_login("anna@example.org", "user");
 	stack_workers(1);
-	known = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	known = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 	ck_assert_uint_eq(faults_count_models(anna), 0);
 	harness_redis_kill(redis);
 	harness_postgres_kill(pg);
@@ -318,9 +318,9 @@ START_TEST(without_both_memory_and_origin_serve)
 		ck_assert(r->body_hash == known->body_hash);
 		ck_assert_uint_eq(faults_count_models(anna), 0);
 	}
-	faults_ok(BETA, NULL, SLOWEST_MS);
+	faults_ok(BETA, NULL, PG_SLOWEST_MS);
 	harness_worker_respawn(stack.worker);
-	r = faults_ok(ALPHA, NULL, SLOWEST_MS);
+	r = faults_ok(ALPHA, NULL, PG_SLOWEST_MS);
 	ck_assert(r->body_hash == known->body_hash);
 	r = faults_get(MINE, anna);
 	assert_status(r, 503);

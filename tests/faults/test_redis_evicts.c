@@ -11,7 +11,6 @@
 
 Suite *suite_redis_evicts(void);
 
-#define SLOWEST_MS 1500
 #define PROFILE "/api/user/data"
 #define LOG "wf:v1:@log"
 

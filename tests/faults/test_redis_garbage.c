@@ -9,7 +9,6 @@
 
 Suite *suite_redis_garbage(void);
 
-#define SLOWEST_MS 1500
 #define ENTRY "wf:v1:models:alpha:all"
 #define LOG "wf:v1:@log"
 
