@@ -3,10 +3,14 @@
 #define DISCREET_H
 
 /*
- * discreet: what no client may see of the inside: places, programs, statements.
+ * discreet: what no client may see of the inside, in whatever case it is written.
  */
+enum discretion {
+	REPORT,	 /* may name the tiers, not say where and how they are asked */
+	REFUSAL, /* tells nothing of what there is inside */
+};
 
-/* Which of them stands in an error's text; NULL: none. */
-const char *discreet_leak(const char *text);
+/* What of the inside stands in a text; NULL: nothing. */
+const char *discreet_leak(const char *text, enum discretion d);
 
 #endif

@@ -83,7 +83,8 @@ bool stack_has_cache(const struct http_response *r, const char *wanted,
 		     const char *tier);
 const char *stack_complaint(void); /* of the last of these that was false */
 
-/* A refusal gives nothing of the inside away. */
+/* Neither headers nor body give anything of the inside away: no addresses, statements,
+ * passwords, texts of libraries; a refusal not even the names of what is there. */
 void stack_assert_discreet(const struct http_response *r);
 
 /* One that a client can live with: a discreet problem of 502, 503 or 504 with its

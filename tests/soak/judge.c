@@ -168,7 +168,7 @@ check_problem(const struct answer *a)
 {
 	if (strcmp(a->content_type, "application/problem+json") != 0)
 		return ("it is no problem+json");
-	if (discreet_leak(a->body) != NULL)
+	if (discreet_leak(a->body, REFUSAL) != NULL)
 		return ("it shows something of the inside");
 	return (NULL);
 }
@@ -199,6 +199,9 @@ check_content(const struct wish *w, const struct question *q,
 	if (!text && (a->body_len < 2 || a->body[0] != '{' ||
 		      a->body[a->body_len - 1] != '}'))
 		return ("it is no JSON object");
+	if (!cached && strcmp(q->method, "GET") == 0 &&
+	    discreet_leak(a->body, REPORT) != NULL)
+		return ("it shows something of the inside");
 	if (w->kind->login == USER && is_anothers(w, a->body))
 		return ("it is another user's");
 	return (NULL);
