@@ -364,11 +364,10 @@ on_signal(int number)
 }
 
 static void
-catch_signals(struct server *s)
+on_end_signals(void (*act)(int number))
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = act };
 
-	running = s;
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
@@ -448,9 +447,11 @@ serve(const struct config *c, int argc, char **argv)
 		n += r == R_OK;
 	}
 	if (r == R_OK) {
-		catch_signals(w.server);
+		running = w.server;
+		on_end_signals(on_signal);
 		log_info("serving with version %s", WARMFRONT_VERSION);
 		server_run(w.server, DRAIN_MS);
+		on_end_signals(SIG_IGN); /* the server goes, and we end */
 		if (!cache_stop(w.cache,
 				clock_monotonic_ms() + LAST_LOADS_MS)) {
 			log_info("leaving loads that nobody waits for");

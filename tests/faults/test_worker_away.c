@@ -158,6 +158,24 @@ START_TEST(told_to_end_under_load_it_answers_what_it_has)
 }
 END_TEST
 
+/* Whatever is used after its end must be noticed: it is filled with junk. */
+START_TEST(told_to_end_again_and_again_it_ends_well)
+{
+	harness_env_set(stack.env, "GLIBC_TUNABLES",
+			"glibc.malloc.tcache_count=0:glibc.malloc.perturb=165");
+	for (int i = 0; i < 8; i++) {
+		struct process *p;
+
+		stack_workers(1);
+		p = stack.worker->processes[0];
+		faults_ok(ALPHA, NULL, 2000);
+		while (process_is_running(p))
+			kill(process_pid(p), SIGTERM);
+		ck_assert_int_eq(process_wait(p, 10000), 0);
+	}
+}
+END_TEST
+
 START_TEST(clients_that_leave_cost_nothing)
 {
 	unsigned before;
@@ -333,6 +351,7 @@ suite_worker_away(void)
 
 	tcase_add_test(t, killed_under_load_nothing_that_was_answered_is_lost);
 	tcase_add_test(t, told_to_end_under_load_it_answers_what_it_has);
+	tcase_add_test(t, told_to_end_again_and_again_it_ends_well);
 	tcase_add_test(t, clients_that_leave_cost_nothing);
 	tcase_add_test(t, junk_on_the_socket_harms_nobody);
 	tcase_add_test(t, aborted_requests_leave_room_for_the_next);
