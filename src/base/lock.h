@@ -14,6 +14,7 @@
 enum lock_rank {
 	LOCK_SERVER,	   /* a web server's list of threads */
 	LOCK_FLIGHTS,	   /* loads in the making, by key */
+	LOCK_LOOKUPS,	   /* lookups that no flight makes */
 	LOCK_PARTS,	   /* a composite load's collected parts */
 	LOCK_INVALIDATION, /* the followed position and the scopes */
 	LOCK_RENDEZVOUS,   /* a thread that waits for an answer */

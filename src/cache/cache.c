@@ -27,6 +27,7 @@
 struct cache {
 	struct tiers tiers;
 	struct flights *flights;
+	struct shared *shared;
 	struct buf secret;
 	uint64_t secret_name;
 	int64_t postgres_bytes;
@@ -191,6 +192,7 @@ cache_new(const struct cache_options *o, struct cache **out)
 	if ((t->metrics = metrics_new(&metrics)) == NULL ||
 	    (t->invalidation = invalidation_new(&log)) == NULL ||
 	    (c->flights = flights_new(t, JOBS_MOST)) == NULL ||
+	    (c->shared = shared_new(t, c->flights)) == NULL ||
 	    timer_after(t->timers, CLEAN_EVERY_MS / 4, clean_later, c) != R_OK)
 		goto fail;
 	*out = c;
@@ -207,6 +209,7 @@ cache_stop(struct cache *c, int64_t deadline_ms)
 
 	atomic_store(&c->stopping, true);
 	none = flights_stop(c->flights, deadline_ms);
+	none = shared_stop(c->shared, deadline_ms) && none;
 	metrics_stop(c->tiers.metrics);
 	return (none);
 }
@@ -225,6 +228,7 @@ cache_free(struct cache *c)
 	pool_free(t->finders);
 	pool_free(t->loaders);
 	invalidation_free(t->invalidation);
+	shared_free(c->shared);
 	flights_free(c->flights);
 	metrics_free(t->metrics);
 	leases_free(t->leases);
@@ -300,7 +304,7 @@ cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 	if (query.demand == CACHE_USUAL &&
 	    (!t->near_cache || (redis_tier_is_usable(t->redis) &&
 				!invalidation_is_current(t->invalidation))) &&
-	    shared_look(t, c->flights, &query, done, arg))
+	    shared_look(c->shared, &query, done, arg))
 		return;
 	flight_join(c->flights, &query, done, arg);
 }

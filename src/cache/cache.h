@@ -43,8 +43,8 @@ struct cache_options {
 MUST_USE enum result cache_new(const struct cache_options *options,
 			       struct cache **out);
 
-/* No new loads; true once none is under way, false at the deadline: then the
- * cache must not be freed. */
+/* No new loads or lookups; true once none is under way, false at the deadline:
+ * then the cache must not be freed. */
 bool cache_stop(struct cache *c, int64_t deadline_ms);
 void cache_free(struct cache *c);
 

@@ -10,10 +10,18 @@
  * there goes on to the key's flight.
  */
 
-/* Look; false when there is nowhere to, or no memory: nothing has happened
- * then. */
-MUST_USE bool shared_look(const struct tiers *t, struct flights *flights,
-			  const struct cache_query *q, cache_done *done,
-			  void *arg);
+struct shared;
+
+/* What it works with must live as long as it does. */
+struct shared *shared_new(const struct tiers *tiers, struct flights *flights);
+void shared_free(struct shared *s); /* no lookup may be under way */
+
+/* Look; false when there is nowhere to, no memory, or it stops: nothing has
+ * happened then. */
+MUST_USE bool shared_look(struct shared *s, const struct cache_query *q,
+			  cache_done *done, void *arg);
+
+/* No new lookups; true once none is under way, false at the deadline. */
+bool shared_stop(struct shared *s, int64_t deadline_ms);
 
 #endif

@@ -158,11 +158,17 @@ START_TEST(told_to_end_under_load_it_answers_what_it_has)
 }
 END_TEST
 
-/* Whatever is used after its end must be noticed: it is filled with junk. */
-START_TEST(told_to_end_again_and_again_it_ends_well)
+/* In workers: what is used after its end is noticed, for it is filled with junk. */
+static void
+spoil_what_is_freed(void)
 {
 	harness_env_set(stack.env, "GLIBC_TUNABLES",
 			"glibc.malloc.tcache_count=0:glibc.malloc.perturb=165");
+}
+
+START_TEST(told_to_end_again_and_again_it_ends_well)
+{
+	spoil_what_is_freed();
 	for (int i = 0; i < 8; i++) {
 		struct process *p;
 
@@ -173,6 +179,32 @@ START_TEST(told_to_end_again_and_again_it_ends_well)
 			kill(process_pid(p), SIGTERM);
 		ck_assert_int_eq(process_wait(p, 10000), 0);
 	}
+}
+END_TEST
+
+/* A client asks and leaves, and the worker ends, while Redis says nothing. */
+START_TEST(told_to_end_it_waits_for_lookups_that_nobody_waits_for)
+{
+	struct harness_postgres *pg = faults_own_postgres(NULL, NULL);
+	struct harness_redis *redis = faults_own_redis(NULL);
+	int fd;
+
+	spoil_what_is_freed();
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	harness_env_set(stack.env, "REDIS_TIMEOUT_MS", "1500");
+	harness_env_set(stack.env, "WORKER_THREADS", "1");
+	stack_workers(1);
+	faults_ok(ALPHA, NULL, 2000);
+	harness_postgres_kill(pg); /* else it waits for Redis to hear it out */
+	process_signal(redis->process, SIGSTOP);
+	fd = fcgi_connect(stack.socket);
+	fcgi_send(fd, &(struct fcgi_request){ .uri = ALPHA });
+	close(fd);
+	for (int i = 0; i < 3; i++) /* until it has seen all that */
+		assert_status(fcgi_get(stack.socket, "/", NULL), 404);
+	kill(harness_worker_pid(stack.worker, 0), SIGTERM);
+	ck_assert_int_eq(process_wait(stack.worker->processes[0], 10000), 0);
+	process_signal(redis->process, SIGCONT);
 }
 END_TEST
 
@@ -352,6 +384,8 @@ suite_worker_away(void)
 	tcase_add_test(t, killed_under_load_nothing_that_was_answered_is_lost);
 	tcase_add_test(t, told_to_end_under_load_it_answers_what_it_has);
 	tcase_add_test(t, told_to_end_again_and_again_it_ends_well);
+	tcase_add_test(t,
+		       told_to_end_it_waits_for_lookups_that_nobody_waits_for);
 	tcase_add_test(t, clients_that_leave_cost_nothing);
 	tcase_add_test(t, junk_on_the_socket_harms_nobody);
 	tcase_add_test(t, aborted_requests_leave_room_for_the_next);
