@@ -136,6 +136,25 @@ faults_descriptors(pid_t pid)
 	return (n);
 }
 
+static const char *
+another_session(void)
+{
+	return (scratch_printf("%s&application_name=locker", stack.owner_url));
+}
+
+void
+faults_lock(const char *table)
+{
+	harness_sql(another_session(),
+		    "BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table);
+}
+
+void
+faults_unlock(void)
+{
+	harness_sql(another_session(), "ROLLBACK");
+}
+
 void
 faults_use_upstream(const char *url)
 {

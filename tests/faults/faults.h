@@ -12,6 +12,7 @@
 #define ALPHA "/api/models?gateway=alpha"
 #define BETA "/api/models?gateway=beta"
 #define MINE "/api/models?owner=me"
+#define PROFILE "/api/user/data"
 
 /* What took longer has waited for something, or the machine was busy. */
 #define AT_ONCE_MS 300
@@ -54,6 +55,10 @@ unsigned faults_descriptors(pid_t pid);
 struct harness_redis *faults_own_redis(struct harness_proxy **through);
 struct harness_postgres *faults_own_postgres(const char *const *settings,
 					     struct harness_proxy **through);
+
+/* Keep everybody from a table of the database, until they may again. */
+void faults_lock(const char *table);
+void faults_unlock(void);
 
 /* Gateways at an upstream of another URL: alpha alone. */
 void faults_use_upstream(const char *url);

@@ -14,6 +14,7 @@ Suite *suite_overload(void);
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #define UPSTREAM_MS 4000
 #define PATIENCE_MS 2000 /* of the queue for threads */
+#define JSON "Content-Type: application/json"
 
 /* A worker whose one loader waits for alpha. */
 static int
@@ -67,18 +68,23 @@ START_TEST(postgres_answers_while_all_loaders_are_busy)
 }
 END_TEST
 
+static bool
+beta_is_stale(void)
+{
+	return (strcmp(harness_sql(stack.owner_url,
+				   "SELECT fresh_until < now() "
+				   "FROM cache_entries WHERE cache_key "
+				   "LIKE 'models:beta%%'"),
+		       "t") == 0);
+}
+
 START_TEST(stale_answers_are_given_while_all_loaders_are_busy)
 {
 	int fd;
 
 	stack_age_fast();
 	prepare();
-	wait_until(strcmp(harness_sql(stack.owner_url,
-				      "SELECT fresh_until < now() "
-				      "FROM cache_entries WHERE cache_key "
-				      "LIKE 'models:beta%%'"),
-			  "t") == 0,
-		   5000);
+	wait_until(beta_is_stale(), 5000);
 	if (_i == 1)
 		harness_redis_command(stack.redis, "FLUSHALL");
 	fd = occupy();
@@ -129,6 +135,97 @@ START_TEST(requests_beyond_what_can_be_loaded_are_refused_at_once)
 }
 END_TEST
 
+#define CROWD 60
+#define NEW_NAME "{\"name\":\"new\"}"
+
+/* A change of one's own data; status 0: it has been waiting for a second. */
+static const struct http_response *
+rename_user(const char *login)
+{
+	return (http_send(&(struct http_request){
+		.method = "PATCH",
+		.url = stack_url(PROFILE),
+		.headers = (const char *const[]){ login, JSON, NULL },
+		.body = NEW_NAME,
+		.timeout_ms = 1000 }));
+}
+
+/* No loader takes one more, and that is said at once. */
+static bool
+is_full(const char *login)
+{
+	const struct http_response *r = rename_user(login);
+
+	if (r->status == 0)
+		return (false);
+	stack_assert_refusal(r);
+	ck_assert_int_eq(r->status, 503);
+	return (true);
+}
+
+/* On connections of their own. */
+static void
+crowd_in(const char *login, int fds[static CROWD])
+{
+	for (int i = 0; i < CROWD; i++) {
+		fds[i] = fcgi_connect(stack.socket);
+		fcgi_send(fds[i],
+			  &(struct fcgi_request){
+				  .method = "PATCH",
+				  .uri = PROFILE,
+				  .headers = (const char *const[]){ login, JSON,
+								    NULL },
+				  .body = NEW_NAME });
+	}
+}
+
+static void
+assert_all_are_told(const int fds[static CROWD])
+{
+	for (int i = 0; i < CROWD; i++) {
+		const struct http_response *r = fcgi_receive(fds[i], 10000);
+
+		ck_assert_msg(r->status == 200 || r->status == 503 ||
+				      r->status == 504,
+			      "%s", stack_describe(r));
+		close(fds[i]);
+	}
+}
+
+/* A lock in the database holds up the one loader, and behind it stand changes until
+ * no more may: what is stale is given all the same, though nobody can refresh it. */
+START_TEST(stale_answers_are_given_while_changes_are_refused)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	unsigned late = 0;
+	int fds[CROWD];
+
+	stack_age_fast();
+	harness_env_set(stack.env, "LOADER_THREADS", "1");
+	stack_workers(1);
+	faults_ok(BETA, NULL, 2000);
+	faults_ok(PROFILE, anna, 2000);
+	wait_until(faults_is_stored("models:beta") && beta_is_stale(), 5000);
+	faults_lock("users");
+	crowd_in(anna, fds);
+	wait_until(is_full(anna), 10000);
+	for (int i = 0; i < 100; i++) {
+		const struct http_response *r = faults_ok(BETA, NULL, 1000);
+
+		assert_cache(r, "STALE", "memory");
+		late += r->ms > harness_limit_ms(50);
+	}
+	ck_assert_uint_le(late, 5);
+	ck_assert(is_full(anna));
+	faults_unlock();
+	assert_all_are_told(fds);
+	wait_until(rename_user(anna)->status == 200, 10000);
+	wait_until(strcmp(http_header(faults_ok(BETA, NULL, 2000), "X-Cache"),
+			  "STALE") != 0,
+		   10000);
+}
+END_TEST
+
 static long
 resident_kib(void)
 {
@@ -165,7 +262,7 @@ START_TEST(two_hundred_clients_meet_no_error_and_memory_stays_flat)
 		BETA,
 		"/api/models",
 		MINE,
-		"/api/user/data",
+		PROFILE,
 		"/api/usage/costs",
 		"/api/servers/status",
 	};
@@ -185,7 +282,7 @@ START_TEST(two_hundred_clients_meet_no_error_and_memory_stays_flat)
 		};
 	requests[0] = (struct http_request){
 		.method = "PATCH",
-		.url = stack_url("/api/user/data"),
+		.url = stack_url(PROFILE),
 		.headers = ben,
 		.body = "{\"name\":\"Benjamin\"}",
 	};
@@ -211,6 +308,7 @@ suite_overload(void)
 	tcase_add_loop_test(t,
 			    stale_answers_are_given_while_all_loaders_are_busy,
 			    0, 2);
+	tcase_add_test(t, stale_answers_are_given_while_changes_are_refused);
 	tcase_add_test(t,
 		       requests_beyond_what_can_be_loaded_are_refused_at_once);
 

@@ -123,30 +123,16 @@ restart(void)
 	harness_postgres_start(pg);
 }
 
-static const char *
-another_session(void)
-{
-	return (scratch_printf("%s&application_name=locker", stack.owner_url));
-}
-
 static void
 lock_entries(void)
 {
-	harness_sql(another_session(), "BEGIN; LOCK TABLE cache_entries "
-				       "IN ACCESS EXCLUSIVE MODE");
+	faults_lock("cache_entries");
 }
 
 static void
 lock_log(void)
 {
-	harness_sql(another_session(), "BEGIN; LOCK TABLE cache_invalidations "
-				       "IN ACCESS EXCLUSIVE MODE");
-}
-
-static void
-unlock(void)
-{
-	harness_sql(another_session(), "ROLLBACK");
+	faults_lock("cache_invalidations");
 }
 
 static void
@@ -170,8 +156,8 @@ static const struct fault {
 	{ "out of connections", use_connections_up, give_connections_back,
 	  false, REFUSED },
 	{ "restarted", restart, nothing, false, TAKEN },
-	{ "entries locked", lock_entries, unlock, false, TAKEN },
-	{ "log locked", lock_log, unlock, false, REFUSED_LATE },
+	{ "entries locked", lock_entries, faults_unlock, false, TAKEN },
+	{ "log locked", lock_log, faults_unlock, false, REFUSED_LATE },
 };
 #define N_FAULTS ((int)(sizeof(faults) / sizeof(faults[0])))
 

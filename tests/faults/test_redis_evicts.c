@@ -11,7 +11,6 @@
 
 Suite *suite_redis_evicts(void);
 
-#define PROFILE "/api/user/data"
 #define LOG "wf:v1:@log"
 
 static struct harness_redis *redis;
