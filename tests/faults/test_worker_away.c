@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers that are killed, told to end, cut off, talked nonsense to, and short of
- * descriptors.
+ * Workers that are killed, told to end, cut off, and talked nonsense to.
  */
 #include "faults.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -311,70 +309,6 @@ START_TEST(aborted_requests_leave_room_for_the_next)
 }
 END_TEST
 
-static void
-limit_descriptors(pid_t pid, rlim_t most)
-{
-	const struct rlimit limit = { most, most };
-
-	ck_assert_int_eq(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
-}
-
-#define CROWD 2000
-
-START_TEST(two_thousand_connections_on_256_descriptors_are_all_answered)
-{
-	const struct rlimit enough = { 4096, 4096 };
-	int fds[CROWD];
-
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &enough), 0);
-	stack_workers(1);
-	limit_descriptors(harness_worker_pid(stack.worker, 0), 256);
-	faults_ok(ALPHA, NULL, 2000);
-	for (int i = 0; i < CROWD; i++) {
-		fds[i] = fcgi_connect(stack.socket);
-		ck_assert_int_ge(fds[i], 0);
-		fcgi_send(fds[i],
-			  &(struct fcgi_request){ .uri = ALPHA, .keep = true });
-	}
-	for (int i = 0; i < CROWD; i++) {
-		assert_status(fcgi_receive(fds[i], 20000), 200);
-		close(fds[i]);
-	}
-	faults_ok(ALPHA, NULL, 500);
-	ck_assert_uint_eq(stack_upstream_count("/alpha"), 1);
-}
-END_TEST
-
-/* Clients that send nothing but a byte hold what there is. */
-START_TEST(without_descriptors_it_waits_and_then_goes_on)
-{
-	int fds[100];
-	pid_t pid;
-
-	stack_workers(1);
-	pid = harness_worker_pid(stack.worker, 0);
-	faults_ok(ALPHA, NULL, 2000);
-	limit_descriptors(pid, faults_descriptors(pid) + 20);
-	for (int i = 0; i < 100; i++) {
-		fds[i] = fcgi_connect(stack.socket);
-		ck_assert(fcgi_send_raw(fds[i], "\1", 1));
-	}
-	/* One that has a connection is served. */
-	for (int i = 0; i < 5; i++) {
-		struct http_response *r = http_send(&(struct http_request){
-			.url = stack_url(ALPHA), .timeout_ms = 2000 });
-
-		if (r->status != 0)
-			assert_status(r, 200);
-	}
-	for (int i = 0; i < 100; i++)
-		close(fds[i]);
-	wait_until(stack_get(ALPHA, NULL)->status == 200, 5000);
-	faults_ok(BETA, NULL, 3000);
-	faults_ok(ALPHA, NULL, 500);
-}
-END_TEST
-
 Suite *
 suite_worker_away(void)
 {
@@ -389,9 +323,5 @@ suite_worker_away(void)
 	tcase_add_test(t, clients_that_leave_cost_nothing);
 	tcase_add_test(t, junk_on_the_socket_harms_nobody);
 	tcase_add_test(t, aborted_requests_leave_room_for_the_next);
-	tcase_add_test(
-		t,
-		two_thousand_connections_on_256_descriptors_are_all_answered);
-	tcase_add_test(t, without_descriptors_it_waits_and_then_goes_on);
 	return (s);
 }
