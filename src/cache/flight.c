@@ -114,7 +114,8 @@ void
 flight_begin_step(struct flight *f)
 {
 	lock_take(&f->home->lock);
-	waiters_begin_step(f->waiters);
+	if (waiters_begin_step(f->waiters) == CACHE_NEW)
+		f->query.demand = CACHE_NEW;
 	f->joining = JOINED_DURING;
 	lock_give(&f->home->lock);
 	f->since = invalidation_position(f->home->tiers.invalidation);
@@ -164,6 +165,26 @@ forget(struct flight *f)
 		flight_unref(f);
 }
 
+/* May the value that a landed flight still has be shown to one who comes now, whom
+ * the tiers that all share have had nothing to show? */
+static bool
+previous_counts(const struct flight *f)
+{
+	const struct tiers *t = &f->home->tiers;
+	const struct entry *e = f->previous;
+
+	if (e == NULL || policy_judge(&e->life, clock_wall_ms()) == FORGET ||
+	    !invalidation_allows(t->invalidation, e))
+		return (false);
+	if (f->rests) /* what replaces it can be made */
+		return (tiers_trust_memory(t, e));
+	/* Others may have been told of records that we do not know yet. */
+	return (t->near_cache || !tiers_are_shared(t) ||
+		(redis_tier_is_usable(t->redis) &&
+		 invalidation_position(t->invalidation) >=
+			 redis_tier_position(t->redis)));
+}
+
 /* What a flight that failed, or has a stale value, has to say while that counts. */
 static void
 answer_landed(struct flight *f, const struct cache_query *q, cache_done *done,
@@ -178,9 +199,7 @@ answer_landed(struct flight *f, const struct cache_query *q, cache_done *done,
 		.retry_ms = left_ms > 0 ? left_ms : 1,
 	};
 
-	if (f->previous != NULL && q->demand != CACHE_NEW &&
-	    policy_judge(&f->previous->life, clock_wall_ms()) != FORGET &&
-	    invalidation_allows(f->home->tiers.invalidation, f->previous)) {
+	if (q->demand != CACHE_NEW && previous_counts(f)) {
 		a.result = R_OK;
 		a.status = flight_status_of(f->previous);
 		a.tier = CACHE_MEMORY;
@@ -227,8 +246,8 @@ flight_land(struct flight *f, enum result failure, int64_t retry_ms)
 
 	lock_take(&fs->lock);
 	if (f->waiters != NULL && failure == R_OK) {
-		lock_give(&fs->lock);
 		f->query.demand = CACHE_USUAL;
+		lock_give(&fs->lock);
 		flight_search(f);
 		return;
 	}
@@ -244,6 +263,7 @@ flight_land(struct flight *f, enum result failure, int64_t retry_ms)
 	while ((w = left) != NULL) {
 		left = w->next;
 		q = f->query;
+		q.demand = w->demand;
 		q.deadline_ms = w->deadline_ms;
 		answer_landed(f, &q, w->done, w->arg);
 		free(w);
@@ -316,7 +336,11 @@ add_waiter(struct flight *f, const struct cache_query *q, cache_done *done,
 		.done = done,
 		.arg = arg,
 		.deadline_ms = q->deadline_ms,
-		.joined = f->joining,
+		.demand = q->demand,
+		/* What was found, or loaded, for others may be from before. */
+		.joined = q->demand == CACHE_NEW && f->query.demand != CACHE_NEW
+				  ? JOINED_AFTER
+				  : f->joining,
 		.first = f->joining == JOINED_BEFORE,
 	};
 	if (w->deadline_ms < next) {

@@ -100,12 +100,12 @@ loaded_value(struct flight *f, struct entry *e)
 				  .tier = CACHE_ORIGIN,
 				  .entry = e };
 	enum joined latest = JOINED_BEFORE;
-	bool again = false;
+	bool again = false, kept = false;
 
 	if (f->bypass) {
 		a.status = CACHE_BYPASS;
 		latest = JOINED_AFTER;
-	} else if (store(f, e, &a.stored, &again)) {
+	} else if ((kept = store(f, e, &a.stored, &again))) {
 		flight_say(f, "SET");
 		latest = JOINED_DURING;
 	}
@@ -113,7 +113,8 @@ loaded_value(struct flight *f, struct entry *e)
 	flight_answer(f, latest, &a);
 	if (again)
 		flight_put_again(f, e);
-	if (policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH) {
+	if (kept &&
+	    policy_judge(&e->life, clock_wall_ms()) == USE_STALE_AND_REFRESH) {
 		/* Made of parts that are stale, or could not be loaded: no use to
 		 * hurry. */
 		entry_unref(f->previous);

@@ -39,6 +39,7 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 	bool usable = verdict != FORGET, ends;
 
 	if (tier != CACHE_MEMORY) {
+		f->shown = true;
 		flight_cut(f);
 		if (usable && invalidation_keep(f->home->tiers.invalidation, e,
 						f->since) == R_CONFLICT)
@@ -64,8 +65,10 @@ found(struct flight *f, struct entry *e, enum cache_tier tier)
 		entry_unref(e);
 		return (true);
 	}
-	if (usable && (f->previous == NULL ||
-		       e->life.loaded_at_ms > f->previous->life.loaded_at_ms)) {
+	/* The later look held it against more of the log. */
+	if (usable &&
+	    (f->previous == NULL ||
+	     e->life.loaded_at_ms >= f->previous->life.loaded_at_ms)) {
 		entry_unref(f->previous);
 		f->previous = e;
 	} else {
@@ -95,6 +98,7 @@ flight_search(struct flight *f)
 	struct entry *e;
 
 	flight_begin_step(f);
+	f->shown = false;
 	f->began_ms = clock_monotonic_ms();
 	e = memory_get(t->memory, f->query.key);
 	if (e != NULL && !tiers_trust_memory(t, e)) {
@@ -196,32 +200,40 @@ found_in_postgres(struct flight *f, struct entry *e)
 	return (ends);
 }
 
+/* True: that ends the flight. */
+static bool
+look_in_postgres(struct flight *f)
+{
+	struct entry *e;
+	enum result r = postgres_tier_get(f->home->tiers.pg, f->query.key,
+					  f->query.log_key, &e);
+
+	f->shown = true;
+	if (r != R_OK)
+		count_lookup(f, CACHE_POSTGRES, r);
+	return (r == R_OK && found_in_postgres(f, e));
+}
+
 static void
 take_lease(void *arg)
 {
 	struct flight *f = arg;
-	struct tiers *t = &f->home->tiers;
 	struct lease_state state = { .outcome = LEASE_WON };
-	struct entry *e;
-	enum result r;
 
-	lease_take(t->leases, &f->lease, f->query.key, &state);
+	lease_take(f->home->tiers.leases, &f->lease, f->query.key, &state);
 	f->lease_in_redis = state.in_redis;
+	/* The winner before us stored its entry before it gave the lease back.
+	 * Before another one has: what there is may do. */
+	if ((state.outcome == LEASE_WON || !f->shown) && look_in_postgres(f)) {
+		flight_land(f, R_OK, 0);
+		return;
+	}
 	if (state.outcome == LEASE_HELD) {
 		poll_later(f);
 		return;
 	}
 	if (state.outcome == LEASE_FAILED && f->query.demand != CACHE_NEW) {
 		flight_land(f, state.failure, state.left_ms);
-		return;
-	}
-	/* The winner before us stored its entry before it gave the lease
-	 * back. */
-	r = postgres_tier_get(t->pg, f->query.key, f->query.log_key, &e);
-	if (r != R_OK)
-		count_lookup(f, CACHE_POSTGRES, r);
-	if (r == R_OK && found_in_postgres(f, e)) {
-		flight_land(f, R_OK, 0);
 		return;
 	}
 	flight_to_loader(f, flight_load);

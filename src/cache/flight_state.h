@@ -47,6 +47,7 @@ struct flight {
 	/* Of the one thread whose turn it is. */
 	struct entry *previous; /* the value so far, if we saw one */
 	bool expired;		/* we saw one, and it was too old to use */
+	bool shown;		/* a tier that all share has said what it has */
 	struct lease lease;
 	bool lease_in_redis;
 	struct cache_load load;

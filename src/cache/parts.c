@@ -13,6 +13,7 @@
 struct slot {
 	struct parts *home;
 	unsigned index;
+	enum cache_demand demand;
 };
 
 struct parts {
@@ -21,7 +22,7 @@ struct parts {
 	unsigned count;
 	atomic_uint references;
 	struct parts_options options;
-	int64_t began_ms;
+	int64_t began_ms, deadline_ms;
 	struct lock lock;
 	unsigned missing; /* under the lock, as is the rest */
 	bool patience_ends, closed;
@@ -71,6 +72,19 @@ start_patience(struct parts *p)
 		atomic_fetch_sub(&p->references, 1);
 }
 
+static void part_done(void *arg, const struct cache_answer *answer);
+
+static void
+ask(struct slot *slot)
+{
+	struct parts *p = slot->home;
+	const struct cache_query q = cache_part_query(&p->of[slot->index],
+						      slot->demand,
+						      p->deadline_ms);
+
+	p->options.fetch(p->options.fetcher, &q, part_done, slot);
+}
+
 static void
 part_done(void *arg, const struct cache_answer *answer)
 {
@@ -79,6 +93,12 @@ part_done(void *arg, const struct cache_answer *answer)
 	struct entry *late = NULL;
 	bool ends = false;
 
+	/* What cannot be had new is better old than missing. */
+	if (answer->result != R_OK && slot->demand == CACHE_NEW) {
+		slot->demand = CACHE_USUAL;
+		ask(slot);
+		return;
+	}
 	lock_take(&p->lock);
 	if (p->closed) {
 		late = answer->entry;
@@ -101,7 +121,6 @@ parts_fetch(const struct cache_query *whole, const struct cache_load *load,
 {
 	const struct cache_source *source = whole->source;
 	struct parts *p = mem_alloc(sizeof(*p));
-	struct cache_query q;
 	unsigned i;
 
 	if (p == NULL)
@@ -116,17 +135,15 @@ parts_fetch(const struct cache_query *whole, const struct cache_load *load,
 	*out = p;
 	p->options = *options;
 	p->began_ms = clock_monotonic_ms();
+	p->deadline_ms = load->deadline_ms;
 	p->missing = p->count;
 	atomic_store(&p->references, 2 + p->count);
 	for (i = 0; i < p->count; i++) {
 		p->of[i].answer.result = R_TIMEOUT;
-		p->slots[i] = (struct slot){ p, i };
+		p->slots[i] = (struct slot){ p, i, whole->demand };
 	}
-	for (i = 0; i < p->count; i++) {
-		q = cache_part_query(&p->of[i], whole->demand,
-				     load->deadline_ms);
-		options->fetch(options->fetcher, &q, part_done, &p->slots[i]);
-	}
+	for (i = 0; i < p->count; i++)
+		ask(&p->slots[i]);
 	drop(p);
 	return (true);
 }

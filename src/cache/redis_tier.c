@@ -236,6 +236,17 @@ complain(struct redis_tier *t, struct bytes refusal)
 		log_warn("redis: lookup refused: %.*s", BYTES_ARG(refusal));
 }
 
+/* All records that Redis knows have just been held against the entry: so its fence is
+ * there now, and what is made of it is not refused for one of them. */
+static void
+raise_fence(struct entry *e, const struct redis_tier_view *v)
+{
+	if (e->fence < v->soft)
+		lifetime_expire(&e->life, clock_wall_ms());
+	if (e->fence < v->position)
+		e->fence = v->position;
+}
+
 static void
 take_log(void *arg, enum result r, const struct redis_reply *reply)
 {
@@ -250,11 +261,11 @@ take_log(void *arg, enum result r, const struct redis_reply *reply)
 		read_log(l->tier, reply, &l->view);
 		r = judge(l->tier, l);
 	}
-	if (r != R_OK) {
+	if (r == R_OK) {
+		raise_fence(e, &l->view);
+	} else {
 		entry_unref(e);
 		e = NULL;
-	} else if (e->fence < l->view.soft) {
-		lifetime_expire(&e->life, clock_wall_ms());
 	}
 	l->done(l->arg, r, e);
 	free(l);

@@ -49,11 +49,17 @@ waiters_next_deadline(const struct waiter *list)
 	return (next);
 }
 
-void
+enum cache_demand
 waiters_begin_step(struct waiter *list)
 {
-	for (; list != NULL; list = list->next)
+	enum cache_demand most = CACHE_USUAL;
+
+	for (; list != NULL; list = list->next) {
 		list->joined = JOINED_BEFORE;
+		if (list->demand > most)
+			most = list->demand;
+	}
+	return (most);
 }
 
 void

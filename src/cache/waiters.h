@@ -19,6 +19,7 @@ struct waiter {
 	cache_done *done;
 	void *arg;
 	int64_t deadline_ms;
+	enum cache_demand demand;
 	enum joined joined;
 	bool first; /* whose asking started the flight */
 };
@@ -32,8 +33,9 @@ struct waiter *waiters_take_overdue(struct waiter **list, int64_t now_ms);
 /* INT64_MAX for an empty list. */
 int64_t waiters_next_deadline(const struct waiter *list);
 
-/* A new step begins: all that wait now joined before it. */
-void waiters_begin_step(struct waiter *list);
+/* A new step begins: all that wait now joined before it.  Returns the most that any of
+ * them demands. */
+enum cache_demand waiters_begin_step(struct waiter *list);
 
 /* Answer all of a taken list, each with a reference of its own, and free it.
  * The caller keeps its reference. */

@@ -153,6 +153,59 @@ START_TEST(killed_workers_lose_nothing)
 }
 END_TEST
 
+/* Another worker, which does not get on: it loads (8: R_UNAVAILABLE), or has failed to. */
+static const struct {
+	bool redis;
+	const char *in_redis, *in_postgres;
+} others[] = {
+	{ false, NULL, "NULL" },
+	{ false, NULL, "8" },
+	{ true, "another", NULL },
+	{ true, "!8", NULL },
+};
+
+static void
+let_another_hold_the_lease(int which)
+{
+	if (others[which].redis)
+		harness_redis_command(stack.redis,
+				      "SET wf:v1:@lease:models:alpha:all %s "
+				      "PX 20000",
+				      others[which].in_redis);
+	else
+		harness_sql(stack.owner_url,
+			    "INSERT INTO cache_leases (cache_key, holder, "
+			    "expires_at, failure) VALUES ('models:alpha:all', "
+			    "'another', clock_timestamp() + interval '20 s', "
+			    "%s)",
+			    others[which].in_postgres);
+}
+
+START_TEST(fresh_worker_shows_what_is_stale_while_another_loads)
+{
+	const struct http_response *first, *r;
+
+	if (!others[_i].redis)
+		harness_env_set(stack.env, "DISABLE_REDIS_CACHE", "true");
+	stack_age_fast();
+	stack_workers(1);
+	first = warm_up();
+	harness_worker_kill(stack.worker, 0);
+	wait_until(strcmp(harness_sql(stack.owner_url,
+				      "SELECT max(fresh_until) < now() "
+				      "FROM cache_entries"),
+			  "t") == 0,
+		   5000);
+	harness_redis_command(stack.redis, "FLUSHALL");
+	let_another_hold_the_lease(_i);
+	harness_worker_start(stack.worker);
+	r = stack_get(PATH, NULL);
+	assert_cache(r, "STALE", "postgres");
+	assert_same(r, first);
+	ck_assert_msg(r->ms < harness_limit_ms(1000), "%.1f ms", r->ms);
+}
+END_TEST
+
 START_TEST(new_cache_version_starts_with_an_empty_redis)
 {
 	stack_workers(1);
@@ -200,6 +253,9 @@ suite_coldstart(void)
 		t, redis_out_of_reach_costs_no_error_and_no_upstream_request);
 	tcase_add_test(t, near_cache_off_asks_redis_each_time);
 	tcase_add_test(t, killed_workers_lose_nothing);
+	tcase_add_loop_test(
+		t, fresh_worker_shows_what_is_stale_while_another_loads, 0,
+		(int)(sizeof(others) / sizeof(others[0])));
 	tcase_add_test(t, new_cache_version_starts_with_an_empty_redis);
 	tcase_add_test(t, worker_that_is_told_to_end_answers_what_it_has);
 	suite_add_tcase(s, t);

@@ -616,6 +616,30 @@ START_TEST(refresh_loads_a_stored_key_now)
 }
 END_TEST
 
+/* Not for one that began before it was asked for. */
+START_TEST(refresh_waits_for_a_load_of_its_own)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const struct http_response *r;
+
+	stack_age_fast();
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_upstream_control(stack.upstream, "path=/alpha&delay_ms=1500");
+	wait_until((stack_get(ALPHA, NULL),
+		    stack_upstream_count("/alpha") == 2),
+		   5000);
+	r = stack_request("POST", "/api/admin/cache/refresh",
+			  "{\"key\":\"models:alpha:all\"}", admin,
+			  "Content-Type: application/json", NULL);
+	assert_status(r, 200);
+	ck_assert_int_ge(tree_int(tree_parse(r->body, r->body_len),
+				  "data.ttl_seconds"),
+			 0);
+	ck_assert_uint_eq(stack_upstream_count("/alpha"), 3);
+}
+END_TEST
+
 START_TEST(refresh_of_too_large_a_catalogue_is_not_the_fault_of_the_request)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -817,6 +841,7 @@ suite_operations(void)
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));
 	tcase_add_test(t, keys_are_listed_by_pattern_in_pages);
 	tcase_add_test(t, refresh_loads_a_stored_key_now);
+	tcase_add_test(t, refresh_waits_for_a_load_of_its_own);
 	tcase_add_test(
 		t,
 		refresh_of_too_large_a_catalogue_is_not_the_fault_of_the_request);

@@ -261,6 +261,35 @@ START_TEST(dead_gateways_known_models_stay_in_the_list)
 }
 END_TEST
 
+static const char *const updates[][2] = {
+	{ "/api/admin/sync-models", NULL },
+	{ "/api/admin/cache/refresh", "{\"key\":\"models:all:all\"}" },
+};
+
+/* At once, and with what is known of a dead one. */
+START_TEST(update_shows_what_living_gateways_have)
+{
+	const struct http_response *r;
+
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	stack_workers(2);
+	assert_gateways(stack_get("/api/models", NULL), STACK_MODELS,
+			STACK_MODELS);
+	harness_upstream_control(stack.upstream, "path=/beta&status=500");
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=version:4");
+	assert_status(stack_request("POST", updates[_i][0], updates[_i][1],
+				    stack_login("root@example.org", "admin"),
+				    "Content-Type: application/json", NULL),
+		      200);
+	for (int i = 0; i < 6; i++) {
+		r = stack_get("/api/models", NULL);
+		assert_gateways(r, STACK_MODELS, STACK_MODELS);
+		ck_assert_msg(strstr(r->body, "Edition 4.") != NULL, "%s",
+			      stack_describe(r));
+	}
+}
+END_TEST
+
 START_TEST(all_gateways_dead_is_a_problem)
 {
 	const struct http_response *r;
@@ -298,6 +327,7 @@ suite_outage(void)
 			    0, N_FAULTS);
 	tcase_add_test(t, gateway_that_comes_back_is_in_the_list_soon);
 	tcase_add_test(t, dead_gateways_known_models_stay_in_the_list);
+	tcase_add_loop_test(t, update_shows_what_living_gateways_have, 0, 2);
 	tcase_add_test(t, all_gateways_dead_is_a_problem);
 	suite_add_tcase(s, t);
 	return (s);
