@@ -25,7 +25,7 @@
 #define LAST_LOADS_MS 2000 /* and for loads that nobody waits for */
 #define LOAD_MARGIN_MS 500 /* a load ends a little after its upstream's time */
 #define REDIS_QUEUE 100000
-#define APART_THREADS 8 /* for what must answer when nothing else does */
+#define APART_THREADS 32 /* those who wait for loads must leave some */
 #define APART_QUEUE 1000
 
 struct worker {

@@ -125,7 +125,8 @@ struct endpoint {
 	run_fn *run;
 
 	/* `run` has threads of its own, which no load or mutation keeps
-	 * busy: for what must answer when nothing else does. */
+	 * busy: for what must answer when nothing else does, and for what
+	 * waits for loads. */
 	bool apart;
 	int status;		       /* of success; 200 unless set */
 	const char *details[R_COUNT_]; /* of failures, for the client */

@@ -266,6 +266,25 @@ START_TEST(sync_brings_a_changed_catalogue_at_once)
 }
 END_TEST
 
+START_TEST(one_loader_is_enough_to_sync_and_to_refresh)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const struct http_response *r;
+
+	harness_env_set(stack.env, "LOADER_THREADS", "1");
+	stack_workers(1);
+	r = stack_request("POST", "/api/admin/sync-models", NULL, admin, NULL);
+	assert_status(r, 200);
+	ck_assert_msg(r->ms < harness_limit_ms(3000), "%.0f ms", r->ms);
+	ck_assert_ptr_null(strstr(r->body, "\"synced\":false"));
+	r = stack_request("POST", "/api/admin/cache/refresh",
+			  "{\"key\":\"models:alpha:all\"}", admin,
+			  "Content-Type: application/json", NULL);
+	assert_status(r, 200);
+	ck_assert_msg(r->ms < harness_limit_ms(3000), "%.0f ms", r->ms);
+}
+END_TEST
+
 START_TEST(connections_to_a_gateway_are_reused)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -523,6 +542,7 @@ suite_models(void)
 	tcase_add_test(t, gateway_gets_its_own_key_and_no_other);
 	tcase_add_test(t, sync_of_an_unchanged_catalogue_costs_a_304);
 	tcase_add_test(t, sync_brings_a_changed_catalogue_at_once);
+	tcase_add_test(t, one_loader_is_enough_to_sync_and_to_refresh);
 	tcase_add_test(t, connections_to_a_gateway_are_reused);
 	tcase_add_test(t, answer_has_the_headers_a_client_needs);
 	tcase_add_test(t, known_etag_gives_304_without_a_body);
