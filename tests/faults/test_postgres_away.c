@@ -296,6 +296,27 @@ START_TEST(read_only_database_is_still_a_tier)
 }
 END_TEST
 
+/* It is we who may not, not who asks: nobody should throw a good key away. */
+START_TEST(keys_that_may_not_be_read_are_not_called_invalid)
+{
+	const char *ben;
+
+	anna = stack_login("anna@example.org", "user");
+	ben = stack_login("ben@example.org", "user");
+	stack_workers(1);
+	ck_assert_uint_eq(faults_count_models(anna), 0);
+	harness_sql(stack.owner_url,
+		    "REVOKE SELECT ON api_keys FROM warmfront_worker");
+	for (int i = 0; i < 3; i++) {
+		stack_assert_refusal(faults_get(MINE, ben));
+		ck_assert_uint_eq(faults_count_models(anna), 0);
+	}
+	harness_sql(stack.owner_url,
+		    "GRANT SELECT ON api_keys TO warmfront_worker");
+	wait_until(faults_get(MINE, ben)->status == 200, 15000);
+}
+END_TEST
+
 START_TEST(without_both_memory_and_origin_serve)
 {
 	struct harness_redis *redis = faults_own_redis(NULL);
@@ -372,6 +393,7 @@ suite_postgres_away(void)
 			    0, N_FAULTS);
 	tcase_add_loop_test(t, new_workers_serve_from_redis, 0, N_FAULTS);
 	tcase_add_test(t, read_only_database_is_still_a_tier);
+	tcase_add_test(t, keys_that_may_not_be_read_are_not_called_invalid);
 	tcase_add_test(t, without_both_memory_and_origin_serve);
 	tcase_add_test(t, behind_pgbouncer_all_is_as_without);
 	return (s);
