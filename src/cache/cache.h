@@ -49,13 +49,14 @@ bool cache_stop(struct cache *c, int64_t deadline_ms);
 void cache_free(struct cache *c);
 
 /* Answer from memory, or say that it cannot.  No lock held on return, no
- * allocation, no copy.  An entry that is due for it starts one refresh. */
+ * copy; no allocation, but for the one refresh of an entry that is due for it. */
 bool cache_peek(struct cache *c, const struct cache_query *q,
 		struct cache_answer *answer);
 
-/* Answer `q` exactly once, through `done`, no later than its deadline: from
- * the nearest tier that has it, or from the one load that all who ask for
- * this key share.  `done` may run before this returns, or on any thread, and
+/* Answer `q` exactly once, through `done`: from the nearest tier that has it, or
+ * from the one load that all who ask for this key share.  No later than its
+ * deadline, but for the bounds of the one step that looks in a tier by itself
+ * (shared.h).  `done` may run before this returns, or on any thread, and
  * must not wait. */
 void cache_fetch(struct cache *c, const struct cache_query *q, cache_done *done,
 		 void *arg);

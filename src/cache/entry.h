@@ -24,7 +24,7 @@
 struct entry {
 	struct bytes key;
 	struct bytes
-		arguments; /* what the loader needs besides the key, packed; see cache.h */
+		arguments; /* what the loader needs besides the key, packed; see query.h */
 	struct bytes
 		validators; /* the origin's ETag and Last-Modified; see upstream.h */
 	struct bytes body; /* JSON */
