@@ -4,6 +4,7 @@
  * cut off or forgotten meanwhile.  tests/coherence does the same at random.
  */
 #include "../harness/harness.h"
+#include "../harness/proxy.h"
 
 #include <signal.h>
 #include <string.h>
@@ -503,6 +504,69 @@ START_TEST(explanation_names_what_stands_against_an_entry)
 END_TEST
 
 /* A new database, while Redis remembers an older one. */
+/* Worker 0 hears of the log late. */
+static struct harness_proxy *
+start_a_late_follower(void)
+{
+	const char *name = strstr(stack.worker_url, "@/") + 2;
+	struct harness_env *env = harness_env_copy(stack.env);
+	struct harness_proxy *line = harness_proxy_new(
+		scratch_printf("%s/.s.PGSQL.%u", stack.postgres->directory,
+			       stack.postgres->port));
+
+	harness_env_set(env, "DATABASE_URL",
+			"postgresql://warmfront@127.0.0.1:%u/%.*s",
+			harness_proxy_port(line), (int)strcspn(name, "?"),
+			name);
+	workers[0] = harness_worker_new(
+		&(struct harness_worker_options){ .env = env });
+	workers[1] = harness_worker_new(
+		&(struct harness_worker_options){ .env = stack.env });
+	return (line);
+}
+
+static const struct http_response *
+catalogue(void)
+{
+	const struct http_response *r =
+		fcgi_get(workers[0]->address, "/api/models", NULL);
+
+	assert_status(r, 200);
+	return (r);
+}
+
+/* A catalogue with a dead gateway is not made anew for each who asks, but for who asks
+ * after it was invalidated. */
+START_TEST(catalogue_that_rests_ends_with_an_invalidation)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	struct harness_proxy *line;
+
+	harness_env_set(stack.env, "NEAR_CACHE", "off");
+	stack_age_fast();
+	line = start_a_late_follower();
+	catalogue();
+	harness_upstream_control(stack.upstream, "path=/beta&status=500");
+	wait_until((catalogue(), stack_upstream_count("/alpha") >= 2 &&
+					 stack_upstream_count("/beta") >= 2),
+		   10000);
+	harness_upstream_control(stack.upstream, "path=/alpha&mode=version:9");
+	harness_proxy_set(line, PROXY_DELAY, 400);
+	assert_status(fcgi_ask(workers[1]->address,
+			       &(struct fcgi_request){
+				       .method = "POST",
+				       .uri = "/api/cache/invalidate",
+				       .headers = (const char *const[]){ admin,
+									 JSON,
+									 NULL },
+				       .body = "{\"category\":\"models\"}" }),
+		      200);
+	ck_assert_msg(strstr(catalogue()->body, "Edition 9.") != NULL, "%s",
+		      stack_describe(catalogue()));
+	harness_proxy_set(line, PROXY_PASS, 0);
+}
+END_TEST
+
 START_TEST(positions_of_a_new_database_are_above_an_old_ones)
 {
 	const char *head =
@@ -549,6 +613,7 @@ suite_invalidation(void)
 		emptied_redis_is_filled_from_postgres_though_the_log_went_on);
 	tcase_add_test(t, explanation_comes_true_and_changes_nothing);
 	tcase_add_test(t, explanation_names_what_stands_against_an_entry);
+	tcase_add_test(t, catalogue_that_rests_ends_with_an_invalidation);
 	tcase_add_test(t, positions_of_a_new_database_are_above_an_old_ones);
 	suite_add_tcase(s, t);
 	return (s);
