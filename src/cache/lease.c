@@ -75,10 +75,11 @@ renew_loop(void *arg)
 
 	lock_take(&l->lock);
 	while (!l->stopping) {
+		while (!l->stopping && l->held == NULL)
+			signal_wait(&l->changed, &l->lock, INT64_MAX);
 		due = clock_monotonic_ms() + RENEW_MS;
 		while (!l->stopping && clock_monotonic_ms() < due)
-			signal_wait(&l->changed, &l->lock,
-				    l->held ? due : INT64_MAX);
+			signal_wait(&l->changed, &l->lock, due);
 		all = copy_held(l);
 		lock_give(&l->lock);
 		while ((one = all) != NULL) {

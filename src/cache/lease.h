@@ -13,7 +13,7 @@
  * most.  It lives in Redis, or in PostgreSQL while Redis is off or down; with neither, everybody may
  * load.  A holder whose load fails leaves a note in its place, for as long as nobody should try again.
  *
- * Calls wait (for loader threads).
+ * Calls wait: for finders and loaders.
  */
 #define LEASE_MS 2000
 

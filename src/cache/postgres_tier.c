@@ -281,12 +281,14 @@ postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
 	values[1] = postgres_text(bytes_of(holder));
 	values[2] = int_value(&n[0], for_ms);
 	values[3] = int_value(&n[1], failure);
+	/* A renewal may come after the note that takes the lease's place. */
 	return (postgres_run(pg, step_deadline(),
 			     "UPDATE cache_leases SET "
 			     "failure = nullif($4::integer, 0), "
 			     "expires_at = clock_timestamp() "
 			     "+ $3::integer * interval '1 ms' "
-			     "WHERE cache_key = $1 AND holder = $2",
+			     "WHERE cache_key = $1 AND holder = $2 "
+			     "AND failure IS NULL",
 			     values, 4));
 }
 

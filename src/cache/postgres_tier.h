@@ -8,7 +8,7 @@
 
 /*
  * postgres_tier: entries that outlive every process, in cache_entries
- * (sql/0100_cache.sql).  Calls wait: for loader threads.
+ * (sql/0100_cache.sql).  Calls wait: for finders and loaders.
  *
  * Every read and every store is checked against the log in the same statement.
  */

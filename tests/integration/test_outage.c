@@ -4,6 +4,9 @@
  */
 #include "../harness/harness.h"
 
+#include "cache/postgres_tier.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 Suite *suite_outage(void);
@@ -105,6 +108,78 @@ START_TEST(dead_upstream_is_refused_in_milliseconds_and_not_hammered)
 	asked = stack_upstream_count("/alpha");
 	ck_assert_msg(asked <= 3, "%u requests for 201", asked);
 	assert_refused_fast();
+}
+END_TEST
+
+/* What a failed load has left in its lease's place, while that counts. */
+static bool
+is_noted(void)
+{
+	const char *note = harness_sql(stack.owner_url,
+				       "SELECT failure FROM cache_leases WHERE "
+				       "cache_key = 'models:alpha:all' "
+				       "AND expires_at > clock_timestamp()");
+
+	return (note[0] != '\0');
+}
+
+static const char count_updates[] =
+	"CREATE TABLE updates (at timestamptz DEFAULT now());"
+	"GRANT INSERT ON updates TO warmfront_worker;"
+	"CREATE FUNCTION count_update() RETURNS trigger LANGUAGE plpgsql AS $$"
+	"BEGIN IF current_query() LIKE 'UPDATE cache_leases%%' THEN "
+	"INSERT INTO updates DEFAULT VALUES; END IF; RETURN NULL; END $$;"
+	"CREATE TRIGGER count_update AFTER UPDATE ON cache_leases "
+	"FOR EACH STATEMENT EXECUTE FUNCTION count_update();";
+
+/* Nor is a lease renewed whose load is over at once. */
+START_TEST(note_of_a_failure_stays_as_long_as_it_counts)
+{
+	const int rounds = 3;
+
+	harness_sql(stack.owner_url, "%s", count_updates);
+	harness_env_set(stack.env, "DISABLE_REDIS_CACHE", "true");
+	harness_upstream_control(stack.upstream,
+				 "path=/alpha&mode=retry-after:2");
+	stack_workers(1);
+	for (int i = 0; i < rounds; i++) {
+		double began = harness_now_ms();
+
+		wait_until((stack_assert_refusal(stack_get(ALPHA, NULL)),
+			    is_noted()),
+			   5000);
+		while (is_noted())
+			harness_nap();
+		ck_assert_double_ge(harness_now_ms() - began, 1900);
+	}
+	ck_assert_int_le(atoi(harness_sql(stack.owner_url,
+					  "SELECT count(*) FROM updates")),
+			 rounds + 1); /* of a slow one */
+}
+END_TEST
+
+START_TEST(renewal_that_comes_late_leaves_the_note_as_it_is)
+{
+	const struct bytes key = BYTES("models:alpha:all");
+	struct postgres *pg = postgres_new(&(struct postgres_options){
+		stack.worker_url, "tested", 1, 5000, 5000 });
+	struct lease_state state;
+
+	ck_assert_int_eq(postgres_tier_lease_take(pg, key, "we", 2000, &state),
+			 R_OK);
+	ck_assert_int_eq(state.outcome, LEASE_WON);
+	ck_assert_int_eq(postgres_tier_lease_keep(pg, key, "we", 60000,
+						  R_TIMEOUT),
+			 R_OK);
+	ck_assert_int_eq(postgres_tier_lease_keep(pg, key, "we", 2000, R_OK),
+			 R_OK);
+	ck_assert_int_eq(postgres_tier_lease_take(pg, key, "they", 2000,
+						  &state),
+			 R_OK);
+	ck_assert_int_eq(state.outcome, LEASE_FAILED);
+	ck_assert_int_eq(state.failure, R_TIMEOUT);
+	ck_assert_int_gt(state.left_ms, 2000);
+	postgres_free(pg);
 }
 END_TEST
 
@@ -319,6 +394,8 @@ suite_outage(void)
 			    N_FAULTS);
 	tcase_add_test(
 		t, dead_upstream_is_refused_in_milliseconds_and_not_hammered);
+	tcase_add_test(t, note_of_a_failure_stays_as_long_as_it_counts);
+	tcase_add_test(t, renewal_that_comes_late_leaves_the_note_as_it_is);
 	tcase_add_test(t, refused_connection_is_a_problem_in_milliseconds);
 	tcase_add_test(t, upstream_that_comes_back_is_used_again);
 	tcase_add_test(t, past_its_grace_an_entry_is_served_no_more);
