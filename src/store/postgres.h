@@ -21,9 +21,10 @@
  *		waited for).  A breaker refuses calls at once while the server is down.
  *		A pooled connection that turns out dead before anything was sent on it is replaced, once.
  * Errors	R_UNAVAILABLE: no connection, or breaker open; the server shuts down, is read-only or out of
- *		disk or memory.  R_TIMEOUT: the deadline, also while all connections were in use; the server's own
- *		limits.  R_CONFLICT: SQLSTATE 23505, 23503, 23P01, 40001, 40P01.  R_INVALID: class 22, 23502, 23514;
- *		NUL in a text.  R_FORBIDDEN: 42501.
+ *		disk or memory, or another transaction was in the way (40001, 40P01): it may go well the next time.
+ *		R_TIMEOUT: the deadline, also while all connections were in use; the server's own limits.
+ *		R_CONFLICT: SQLSTATE 23505, 23503, 23P01.  R_INVALID: class 22, 23502, 23514; NUL in a text.
+ *		R_FORBIDDEN: 42501.
  *		R_INTERNAL: any other SQL error (logged with its SQLSTATE and message; never returned).
  */
 struct postgres;

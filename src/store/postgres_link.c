@@ -236,8 +236,8 @@ static const struct {
 	{ "23505", R_CONFLICT },    /* unique_violation */
 	{ "23503", R_CONFLICT },    /* foreign_key_violation */
 	{ "23P01", R_CONFLICT },    /* exclusion_violation */
-	{ "40001", R_CONFLICT },    /* serialization_failure */
-	{ "40P01", R_CONFLICT },    /* deadlock_detected */
+	{ "40001", R_UNAVAILABLE }, /* serialization_failure: try again */
+	{ "40P01", R_UNAVAILABLE }, /* deadlock_detected: the same */
 	{ "23502", R_INVALID },	    /* not_null_violation */
 	{ "23514", R_INVALID },	    /* check_violation */
 	{ "22", R_INVALID },	    /* data exception */

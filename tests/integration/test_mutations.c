@@ -200,6 +200,29 @@ START_TEST(what_is_another_users_is_a_404)
 }
 END_TEST
 
+static const char *const collisions[] = { "40001", "40P01" };
+
+START_TEST(change_that_collides_with_another_may_be_tried_again)
+{
+	const char *body = "{\"email\":\"new@example.org\"}";
+	const struct http_response *r;
+
+	stack_workers(1);
+	harness_sql(stack.owner_url,
+		    "CREATE FUNCTION collide() RETURNS trigger "
+		    "LANGUAGE plpgsql AS $$BEGIN RAISE SQLSTATE '%s'; END$$; "
+		    "CREATE TRIGGER collide BEFORE INSERT ON users "
+		    "FOR EACH ROW EXECUTE FUNCTION collide()",
+		    collisions[_i]);
+	r = change("POST", "/api/admin/users", body, product.root);
+	assert_status(r, 503);
+	stack_assert_refusal(r);
+	harness_sql(stack.owner_url, "DROP TRIGGER collide ON users");
+	assert_status(change("POST", "/api/admin/users", body, product.root),
+		      201);
+}
+END_TEST
+
 START_TEST(objects_are_merged_member_by_member)
 {
 	const struct http_response *r;
@@ -365,6 +388,9 @@ suite_mutations(void)
 	tcase_add_loop_test(t, bad_change_is_refused_with_its_reason, 0,
 			    LENGTH(refused));
 	tcase_add_test(t, what_is_another_users_is_a_404);
+	tcase_add_loop_test(
+		t, change_that_collides_with_another_may_be_tried_again, 0,
+		LENGTH(collisions));
 	tcase_add_test(t, objects_are_merged_member_by_member);
 	tcase_add_test(t, deleted_user_is_gone_with_key_and_all);
 	tcase_add_test(t, role_counts_at_once);

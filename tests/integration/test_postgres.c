@@ -196,8 +196,8 @@ START_TEST(sql_errors_become_their_results)
 		enum result result;
 	} expected[] = {
 		{ "23505", R_CONFLICT },    { "23503", R_CONFLICT },
-		{ "23P01", R_CONFLICT },    { "40001", R_CONFLICT },
-		{ "40P01", R_CONFLICT },    { "22P02", R_INVALID },
+		{ "23P01", R_CONFLICT },    { "40001", R_UNAVAILABLE },
+		{ "40P01", R_UNAVAILABLE }, { "22P02", R_INVALID },
 		{ "22003", R_INVALID },	    { "23502", R_INVALID },
 		{ "23514", R_INVALID },	    { "42501", R_FORBIDDEN },
 		{ "57014", R_TIMEOUT },	    { "55P03", R_TIMEOUT },
