@@ -76,8 +76,8 @@ void cache_wait_until(struct cache *c, struct cache_part *parts, unsigned count,
 MUST_USE enum result cache_run(struct cache *c, void (*job)(void *arg),
 			       void *arg);
 
-/* After a commit: return once every record committed so far counts in Redis
- * and in this process. */
+/* After a commit: return once every record committed so far counts in this
+ * process, and in Redis, or nobody believes Redis without it. */
 MUST_USE enum result cache_catch_up(struct cache *c);
 
 /* Take out what `scope` matches, everywhere, by a record in the log, and

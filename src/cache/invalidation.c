@@ -31,10 +31,11 @@ struct invalidation {
 		*listener; /* the thread's own, as is retry_at_ms */
 	int64_t retry_at_ms;
 	_Atomic int64_t position;
-	_Atomic int64_t read_at_ms; /* when the log was last read to its end */
-	_Atomic int64_t told;	    /* position that Redis has been told of */
-	_Atomic uint64_t doubted;   /* a catch-up that failed, */
-	_Atomic uint64_t settled;   /* and the last that did not */
+	_Atomic int64_t moved_at_ms; /* what is up to there is older */
+	_Atomic int64_t read_at_ms;  /* when the log was last read to its end */
+	_Atomic int64_t told;	     /* position that Redis has been told of */
+	_Atomic uint64_t doubted;    /* a catch-up that failed, */
+	_Atomic uint64_t settled;    /* and the last that did not */
 	bool slow; /* the last look failed: the next gets all the time it wants */
 	int wake_fd;
 	pthread_t thread;
@@ -152,6 +153,7 @@ find_position(struct invalidation *v, int64_t *position)
 
 	if (r != R_OK)
 		return (r);
+	atomic_store(&v->moved_at_ms, clock_monotonic_ms());
 	lock_take(&v->lock);
 	v->first = *position;
 	lock_give(&v->lock);
@@ -173,8 +175,10 @@ look_on(struct invalidation *v, int64_t from, struct log_batch *b,
 		sight.connections = redis_tier_connections(redis);
 	if ((r = read_batch(v, from, b)) != R_OK)
 		return (r);
-	if (b->count > 0)
+	if (b->count > 0) {
 		sight.position = b->records[b->count - 1].position;
+		atomic_store(&v->moved_at_ms, clock_monotonic_ms());
+	}
 	if (redis != NULL)
 		redis_tier_expect(redis, &sight);
 	/* A Redis that cannot be told is not believed meanwhile. */
@@ -385,12 +389,13 @@ look_now(struct invalidation *v, int64_t deadline_ms, uint64_t *asked)
 }
 
 /* Somebody may believe a Redis that could not be told of what is before
- * `position`, but not for longer than trust_ms.  It may yet be told. */
+ * `position`, but not for longer than trust_ms from when that was new.  It may
+ * yet be told. */
 static void
-wait_out(struct invalidation *v, int64_t position, int64_t until_ms)
+wait_out(struct invalidation *v, int64_t position, int64_t new_at_ms)
 {
 	struct pollfd never = { .fd = -1 };
-	int64_t left_ms;
+	int64_t left_ms, until_ms = new_at_ms + v->options.trust_ms;
 	uint64_t asked;
 
 	while (atomic_load(&v->told) < position &&
@@ -413,7 +418,8 @@ invalidation_look(struct invalidation *v, int64_t deadline_ms)
 enum result
 invalidation_catch_up(struct invalidation *v, int64_t deadline_ms)
 {
-	int64_t until_ms = clock_monotonic_ms() + v->options.trust_ms;
+	int64_t position = INT64_MAX, new_at_ms = clock_monotonic_ms();
+	int64_t moved_at_ms;
 	uint64_t asked, doubted;
 	enum result r = look_now(v, deadline_ms, &asked);
 
@@ -423,10 +429,14 @@ invalidation_catch_up(struct invalidation *v, int64_t deadline_ms)
 		       !atomic_compare_exchange_weak(&v->doubted, &doubted,
 						     asked))
 			;
+	} else {
+		position = invalidation_position(v);
+		moved_at_ms = atomic_load(&v->moved_at_ms);
+		if (moved_at_ms < new_at_ms)
+			new_at_ms = moved_at_ms;
 	}
 	if (v->options.redis != NULL && v->options.trust_ms > 0)
-		wait_out(v, r == R_OK ? invalidation_position(v) : INT64_MAX,
-			 until_ms);
+		wait_out(v, position, new_at_ms);
 	return (r);
 }
 
