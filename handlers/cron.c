@@ -124,8 +124,10 @@ run_task(void *arg)
 		   0) {
 		warm_defaults(t);
 	} else {
-		t->result = postgres_query(t->services->pg, t->deadline_ms, sql,
-					   NULL, 0, &rows);
+		t->result = postgres_query(t->services->pg,
+					   postgres_deadline(t->services->pg,
+							     t->deadline_ms),
+					   sql, NULL, 0, &rows);
 		if (t->result == R_OK) {
 			warm_rows(t, rows);
 			postgres_rows_free(rows);

@@ -15,9 +15,9 @@
 #define STORE_BYTES_PER_MS 4096 /* which it has to parse, besides */
 
 static int64_t
-step_deadline(void)
+step_deadline(const struct postgres *pg)
 {
-	return (clock_monotonic_ms() + STEP_MS);
+	return (postgres_deadline(pg, clock_monotonic_ms() + STEP_MS));
 }
 
 /* A number as a statement's parameter. */
@@ -80,7 +80,7 @@ touch(struct postgres *pg, struct bytes key)
 {
 	const struct postgres_value value = postgres_text(key);
 
-	(void)!postgres_run(pg, step_deadline(),
+	(void)!postgres_run(pg, step_deadline(pg),
 			    "UPDATE cache_entries SET used_at = now() "
 			    "WHERE cache_key = $1",
 			    &value, 1);
@@ -112,8 +112,8 @@ postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		goto out;
 	values[0] = postgres_text(key);
 	values[1] = postgres_text(buf_bytes(&scopes));
-	if ((r = postgres_query(pg, step_deadline(), sql, values, 2, &rows)) !=
-	    R_OK)
+	if ((r = postgres_query(pg, step_deadline(pg), sql, values, 2,
+				&rows)) != R_OK)
 		goto out;
 	if (postgres_count(rows) == 0) {
 		r = R_NOT_FOUND;
@@ -204,7 +204,7 @@ postgres_tier_put(struct postgres *pg, const struct entry *e,
 	values[6] = int_value(&n[3], e->life.loaded_at_ms);
 	values[7] = int_value(&n[4], e->life.fresh_until_ms);
 	values[8] = int_value(&n[5], e->life.stale_until_ms);
-	deadline_ms = clock_monotonic_ms() + STORE_MS +
+	deadline_ms = postgres_deadline(pg, clock_monotonic_ms() + STORE_MS) +
 		      (int64_t)(wire.len / STORE_BYTES_PER_MS);
 	r = postgres_query(pg, deadline_ms, sql, values, 9, &rows);
 	if (r != R_OK)
@@ -222,7 +222,7 @@ enum result
 postgres_tier_position(struct postgres *pg, int64_t *position)
 {
 	struct postgres_rows *rows;
-	enum result r = postgres_query(pg, step_deadline(),
+	enum result r = postgres_query(pg, step_deadline(pg),
 				       "SELECT cache_log_position()", NULL, 0,
 				       &rows);
 
@@ -247,7 +247,7 @@ postgres_tier_lease_take(struct postgres *pg, struct bytes key,
 	values[0] = postgres_text(key);
 	values[1] = postgres_text(bytes_of(holder));
 	values[2] = int_value(&n, for_ms);
-	r = postgres_query(pg, step_deadline(),
+	r = postgres_query(pg, step_deadline(pg),
 			   "SELECT won, left_by_failure, left_ms "
 			   "FROM cache_lease_take($1, $2, $3::integer)",
 			   values, 3, &rows);
@@ -282,7 +282,7 @@ postgres_tier_lease_keep(struct postgres *pg, struct bytes key,
 	values[2] = int_value(&n[0], for_ms);
 	values[3] = int_value(&n[1], failure);
 	/* A renewal may come after the note that takes the lease's place. */
-	return (postgres_run(pg, step_deadline(),
+	return (postgres_run(pg, step_deadline(pg),
 			     "UPDATE cache_leases SET "
 			     "failure = nullif($4::integer, 0), "
 			     "expires_at = clock_timestamp() "
@@ -300,7 +300,7 @@ postgres_tier_lease_give(struct postgres *pg, struct bytes key,
 		postgres_text(key), postgres_text(bytes_of(holder))
 	};
 
-	return (postgres_run(pg, step_deadline(),
+	return (postgres_run(pg, step_deadline(pg),
 			     "DELETE FROM cache_leases "
 			     "WHERE cache_key = $1 AND holder = $2 "
 			     "AND failure IS NULL",

@@ -199,12 +199,18 @@ finish(struct postgres *pg, int64_t deadline_ms, struct call *c,
 	return (r);
 }
 
+int64_t
+postgres_deadline(const struct postgres *pg, int64_t latest_ms)
+{
+	return (earlier(latest_ms,
+			clock_monotonic_ms() + pg->statement_timeout_ms));
+}
+
 static int64_t
 deadline_of(const struct postgres *pg, int64_t deadline_ms)
 {
-	int64_t latest_ms = clock_monotonic_ms() + pg->statement_timeout_ms;
-
-	return (deadline_ms == 0 ? latest_ms : earlier(deadline_ms, latest_ms));
+	return (deadline_ms != 0 ? deadline_ms
+				 : postgres_deadline(pg, INT64_MAX));
 }
 
 enum result
@@ -302,8 +308,7 @@ postgres_script(struct postgres *pg, int64_t deadline_ms, const char *sql,
 	int64_t now_ms = clock_monotonic_ms();
 	enum result r;
 
-	if (deadline_ms == 0)
-		deadline_ms = now_ms + pg->statement_timeout_ms;
+	deadline_ms = deadline_of(pg, deadline_ms);
 	r = postgres_link_open(&target,
 			       earlier(deadline_ms,
 				       now_ms + pg->connect_timeout_ms),

@@ -19,7 +19,7 @@
  * PgBouncer	Works behind transaction pooling: no named statements, no session state.
  * Faults	A statement past its deadline costs its connection (it is closed, never
  *		waited for).  A breaker refuses calls at once while the server is down.
- *		A pooled connection that turns out dead before anything was sent on it is replaced, once.
+ *		Pooled connections that turn out dead before anything was sent on them are replaced.
  * Errors	R_UNAVAILABLE: no connection, or breaker open; the server shuts down, is read-only or out of
  *		disk or memory, or another transaction was in the way (40001, 40P01): it may go well the next time.
  *		R_TIMEOUT: the deadline, also while all connections were in use; the server's own limits.
@@ -34,7 +34,7 @@ struct postgres_options {
 	const char *name; /* application_name */
 	unsigned pool_size;
 	int64_t connect_timeout_ms;
-	int64_t statement_timeout_ms; /* when a call gives no earlier deadline */
+	int64_t statement_timeout_ms; /* when a call gives no deadline */
 };
 
 /* Connects when first used.  NULL: no memory, or a malformed URL (logged). */
@@ -42,9 +42,13 @@ struct postgres *postgres_new(const struct postgres_options *options);
 void postgres_free(struct postgres *pg);
 enum breaker_state postgres_state(struct postgres *pg);
 
+/* The deadline of a statement that may take as long as statements usually may,
+ * within what must be over by `latest_ms`. */
+int64_t postgres_deadline(const struct postgres *pg, int64_t latest_ms);
+
 /* Run one statement; all columns come back in text form, except bytea, which
- * is decoded.  `deadline_ms` is monotonic; 0: now + statement_timeout_ms
- * (also the upper bound). `*rows` is set on R_OK only. */
+ * is decoded.  `deadline_ms` is monotonic; 0: now + statement_timeout_ms.
+ * `*rows` is set on R_OK only. */
 MUST_USE enum result postgres_query(struct postgres *pg, int64_t deadline_ms,
 				    const char *sql,
 				    const struct postgres_value *values,
@@ -71,8 +75,7 @@ MUST_USE enum result postgres_run(struct postgres *pg, int64_t deadline_ms,
 
 /* Several statements in one string, in one implicit transaction, no
  * parameters, on a connection of its own, past the breaker; for migrations.
- * `deadline_ms` may be later than statement_timeout_ms.  On failure
- * `problem` gets the server's message. */
+ * On failure `problem` gets the server's message. */
 MUST_USE enum result postgres_script(struct postgres *pg, int64_t deadline_ms,
 				     const char *sql, struct buf *problem);
 

@@ -35,8 +35,9 @@ load(void *context, struct cache_load *l)
 	const struct auth *a = context;
 	struct postgres_value id = postgres_text(l->arguments);
 	struct postgres_rows *rows;
-	enum result r =
-		postgres_query(a->pg, l->deadline_ms, sql, &id, 1, &rows);
+	enum result r = postgres_query(a->pg,
+				       postgres_deadline(a->pg, l->deadline_ms),
+				       sql, &id, 1, &rows);
 
 	if (r == R_FORBIDDEN) /* to us, not to who asks */
 		return (R_UNAVAILABLE);

@@ -408,7 +408,8 @@ query(const struct served *e, const struct values *v, int64_t deadline_ms,
 enum result
 load_json(struct load *l)
 {
-	return (query(l->served, l->values, l->cache->deadline_ms,
+	return (query(l->served, l->values,
+		      postgres_deadline(l->services->pg, l->cache->deadline_ms),
 		      &l->cache->body));
 }
 
@@ -432,8 +433,10 @@ load_queries(struct load *l)
 	for (n = 0; q[n].name != NULL; n++)
 		sql[n] = q[n].sql;
 	bind(l->values, sql[0], values);
-	r = postgres_query_all(l->services->pg, l->cache->deadline_ms, sql, n,
-			       values, l->values->count, rows);
+	r = postgres_query_all(l->services->pg,
+			       postgres_deadline(l->services->pg,
+						 l->cache->deadline_ms),
+			       sql, n, values, l->values->count, rows);
 	if (r != R_OK)
 		return (r);
 	buf_str(to, "{\"data\":{");

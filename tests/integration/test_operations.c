@@ -535,6 +535,25 @@ START_TEST(invalidation_waits_for_a_slow_log)
 }
 END_TEST
 
+START_TEST(invalidation_has_more_time_than_other_statements)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+
+	harness_env_set(stack.env, "DATABASE_TIMEOUT_MS", "500");
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_sql(stack.owner_url,
+		    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql "
+		    "AS $$BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$; "
+		    "CREATE TRIGGER slow BEFORE DELETE ON cache_entries "
+		    "FOR EACH STATEMENT EXECUTE FUNCTION slow()");
+	ck_assert_int_eq(
+		tree_int(invalidate(admin, "{\"pattern\":\"models:alpha:*\"}"),
+			 "invalidated"),
+		1);
+}
+END_TEST
+
 START_TEST(event_takes_out_one_users_entries)
 {
 	const char *admin = stack_login("root@example.org", "admin");
@@ -872,6 +891,7 @@ suite_operations(void)
 		       soft_invalidation_serves_the_old_while_it_loads_the_new);
 	tcase_add_test(t, whole_of_stale_parts_that_is_taken_out_is_made_anew);
 	tcase_add_test(t, invalidation_waits_for_a_slow_log);
+	tcase_add_test(t, invalidation_has_more_time_than_other_statements);
 	tcase_add_test(t, event_takes_out_one_users_entries);
 	tcase_add_loop_test(t, malformed_invalidation_is_refused, 0,
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));

@@ -284,6 +284,26 @@ START_TEST(key_with_a_wrong_secret_is_a_401_even_when_its_id_is_cached)
 }
 END_TEST
 
+START_TEST(load_has_as_long_as_statements_have)
+{
+	const char *anna = stack_login("anna@example.org", "user");
+	const struct http_response *r;
+
+	harness_env_set(stack.env, "DATABASE_TIMEOUT_MS", "500");
+	harness_sql(stack.owner_url,
+		    "INSERT INTO models (owner_id, model_id, name) "
+		    "SELECT id, 'm', 'm' FROM users; "
+		    "CREATE FUNCTION nap() RETURNS boolean LANGUAGE plpgsql "
+		    "AS $$BEGIN PERFORM pg_sleep(10); RETURN true; END$$; "
+		    "CREATE POLICY nap ON models AS RESTRICTIVE FOR SELECT "
+		    "TO warmfront_worker USING (nap())");
+	stack_workers(1);
+	r = stack_get(MINE, anna, NULL);
+	assert_status(r, 504);
+	ck_assert_msg(r->ms < harness_limit_ms(3000), "%.0f ms", r->ms);
+}
+END_TEST
+
 START_TEST(user_is_not_an_admin)
 {
 	const char *anna = stack_login("anna@example.org", "user");
@@ -378,6 +398,7 @@ suite_own_models(void)
 	tcase_add_test(t, key_is_good_in_either_header);
 	tcase_add_test(
 		t, key_with_a_wrong_secret_is_a_401_even_when_its_id_is_cached);
+	tcase_add_test(t, load_has_as_long_as_statements_have);
 	tcase_add_test(t, user_is_not_an_admin);
 	tcase_add_test(t, revoked_key_is_refused_by_all_workers_within_moments);
 	tcase_add_test(t, key_is_kept_nowhere_in_the_clear);
