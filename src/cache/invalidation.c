@@ -139,6 +139,10 @@ tell_redis(struct invalidation *v, int64_t from, int64_t to,
 		if (r == R_OK && knows <= before)
 			return (R_BAD_ANSWER);
 	}
+	/* From a faster follower; or the database has lost what Redis was told of,
+	 * which it finds out from whoever asks for what comes after that. */
+	if (r == R_OK && knows > to)
+		r = read_batch(v, knows, older);
 	return (r);
 }
 

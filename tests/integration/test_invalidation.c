@@ -414,6 +414,106 @@ START_TEST(follower_behind_a_pruned_log_drops_all)
 }
 END_TEST
 
+/* As a replica would that lagged by as many records and took over, and what comes next.
+ * What was written besides them is lost silently. */
+static void
+lose_positions_and_update(unsigned lost, const char *name)
+{
+	harness_sql(stack.owner_url,
+		    "BEGIN; UPDATE cache_log SET head = head - %u; "
+		    "DELETE FROM cache_invalidations USING cache_log "
+		    "WHERE position > head; "
+		    "SET LOCAL session_replication_role = replica; "
+		    "UPDATE models SET name = 'lost' WHERE model_id = 'ben'; "
+		    "SET LOCAL session_replication_role = origin; "
+		    "UPDATE models SET name = '%s' WHERE model_id = 'anna'; "
+		    "COMMIT",
+		    lost, name);
+}
+
+static void
+fill_and_follow(const struct mode *mode)
+{
+	start_workers(mode);
+	wait_until(is_cached(0, anna) && is_cached(1, anna), 5000);
+	for (unsigned i = 0; i < 5; i++)
+		update("ben", scratch_printf("name %u", i));
+	wait_until(shows(0, ben, "name 4") && shows(1, ben, "name 4"), 2000);
+}
+
+static bool
+all_is_new(void)
+{
+	return (shows(0, anna, "new") && shows(1, anna, "new") &&
+		shows(0, ben, "lost") && shows(1, ben, "lost"));
+}
+
+START_TEST(database_that_has_lost_positions_misleads_nobody)
+{
+	fill_and_follow(&modes[_i]);
+	lose_positions_and_update(5, "new");
+	wait_until(all_is_new(), 2000);
+	kill_memory();
+	ck_assert(all_is_new());
+	update("anna", "newer");
+	wait_until(shows(0, anna, "newer") && shows(1, anna, "newer"), 2000);
+}
+END_TEST
+
+START_TEST(database_that_redis_is_ahead_of_misleads_no_new_worker)
+{
+	fill_and_follow(&modes[_i]);
+	for (unsigned i = 0; i < WORKERS; i++)
+		harness_worker_kill_all(workers[i]);
+	lose_positions_and_update(5, "new");
+	for (unsigned i = 0; i < WORKERS; i++)
+		harness_worker_start(workers[i]);
+	wait_until(all_is_new(), 5000);
+	assert_all_show("new");
+}
+END_TEST
+
+/* How the log answers a reader, the numbers counted from `base`. */
+static const char *
+read_after(const char *base, const char *position)
+{
+	return (harness_sql(stack.worker_url,
+			    "SELECT string_agg(at_position - %s || ' ' || "
+			    "scope, ',') FROM cache_log_read(%s, 10)",
+			    base, position));
+}
+
+static const char *
+after(const char *base, int by)
+{
+	return (scratch_printf("%s + %d", base, by));
+}
+
+START_TEST(readers_ahead_of_the_log_get_one_record_for_all_they_miss)
+{
+	const char *head =
+		harness_sql(stack.worker_url, "SELECT cache_log_position()");
+	const char *raised;
+
+	/* From the future, or from nowhere. */
+	ck_assert_str_eq(read_after(head, "9223372036854775807"), "");
+	ck_assert_str_eq(read_after(head, after(head, 1000000000)), "");
+	ck_assert_str_eq(read_after(head, head), "");
+	ck_assert_str_eq(harness_sql(stack.owner_url,
+				     "SELECT head FROM cache_log"),
+			 head);
+	/* One after the other; the last was not ahead. */
+	read_after(head, after(head, 2));
+	raised = harness_sql(stack.owner_url, "SELECT head FROM cache_log");
+	ck_assert_int_gt(strcmp(raised, head), 0);
+	for (int ahead = 3; ahead >= 0; ahead--)
+		ck_assert_str_eq(read_after(raised, after(head, ahead)), "0 *");
+	update("anna", "new");
+	ck_assert_int_eq(strncmp(read_after(raised, raised), "1 models:", 9),
+			 0);
+}
+END_TEST
+
 START_TEST(invalidations_of_others_leave_a_warm_redis_warm)
 {
 	start_workers(&modes[0]);
@@ -635,6 +735,13 @@ suite_invalidation(void)
 	tcase_add_test(t, garbage_in_place_of_an_invalidation_is_a_miss);
 	tcase_add_test(t, worker_that_cannot_follow_distrusts_its_memory);
 	tcase_add_loop_test(t, follower_behind_a_pruned_log_drops_all, 0, 3);
+	tcase_add_loop_test(t, database_that_has_lost_positions_misleads_nobody,
+			    0, MODES);
+	tcase_add_loop_test(
+		t, database_that_redis_is_ahead_of_misleads_no_new_worker, 0,
+		2);
+	tcase_add_test(
+		t, readers_ahead_of_the_log_get_one_record_for_all_they_miss);
 	tcase_add_test(t, invalidations_of_others_leave_a_warm_redis_warm);
 	tcase_add_test(
 		t,
