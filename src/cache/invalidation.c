@@ -6,6 +6,7 @@
 #include "../base/lock.h"
 #include "../base/log.h"
 #include "../base/thread.h"
+#include "doorbell.h"
 #include "log_batch.h"
 #include "postgres_tier.h"
 #include "scope.h"
@@ -21,15 +22,12 @@
 #define LOOK_AGAIN_MS 2000 /* without a doorbell */
 #define LOOK_WITHIN_MS 500 /* the first try */
 #define LOOK_DEAF_MS 100   /* while nobody can ring */
-#define RECONNECT_MS 500
 #define TELL_AGAIN_MS 50
 #define SCOPES_REMEMBERED 100000
 
 struct invalidation {
 	struct invalidation_options options;
-	struct postgres_listener
-		*listener; /* the thread's own, as is retry_at_ms */
-	int64_t retry_at_ms;
+	struct doorbell *doorbell; /* the thread's own */
 	_Atomic int64_t position;
 	_Atomic int64_t moved_at_ms; /* what is up to there is older */
 	_Atomic int64_t read_at_ms;  /* when the log was last read to its end */
@@ -222,42 +220,28 @@ look(struct invalidation *v, struct log_batch *b, struct log_batch *older)
 }
 
 static void
-wait_for_news(struct invalidation *v)
+rung(void *arg)
 {
-	/* Well within trust_ms, with the look itself. */
-	int64_t pause_ms = v->options.trust_ms > 0 ? v->options.trust_ms * 2 / 5
-						   : LOOK_AGAIN_MS;
-	int64_t deadline = clock_monotonic_ms() + pause_ms;
-	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
-	uint64_t drained;
-	enum result r;
+	struct invalidation *v = arg;
 
-	if (v->listener == NULL) {
-		if (poll(&wake, 1, LOOK_DEAF_MS) > 0)
-			(void)!read(v->wake_fd, &drained, sizeof(drained));
-		return;
-	}
-	r = postgres_wait(v->listener, deadline, v->wake_fd);
-	if (r == R_OK && v->options.rung != NULL)
+	invalidation_wake(v);
+	if (v->options.rung != NULL)
 		v->options.rung(v->options.arg);
-	if (r == R_UNAVAILABLE) {
-		postgres_listener_free(v->listener);
-		v->listener = NULL;
-		log_warn("invalidation: lost the connection that listens");
-	}
 }
 
 static void
-ensure_listener(struct invalidation *v)
+wait_for_news(struct invalidation *v)
 {
-	int64_t now = clock_monotonic_ms();
+	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
+	uint64_t drained;
+	int pause_ms = LOOK_AGAIN_MS;
 
-	if (v->listener != NULL || now < v->retry_at_ms)
-		return;
-	v->retry_at_ms = now + RECONNECT_MS;
-	if (postgres_listen(&v->options.listen, "warmfront_log",
-			    &v->listener) != R_OK)
-		v->listener = NULL;
+	if (doorbell_is_deaf(v->doorbell))
+		pause_ms = LOOK_DEAF_MS;
+	else if (v->options.trust_ms > 0) /* well within it, with the look */
+		pause_ms = (int)(v->options.trust_ms * 2 / 5);
+	if (poll(&wake, 1, pause_ms) > 0)
+		(void)!read(v->wake_fd, &drained, sizeof(drained));
 }
 
 static void *
@@ -270,11 +254,11 @@ follow(void *arg)
 	bool stopping = batches == NULL, first;
 
 	while (!stopping) {
-		/* Answers wait for the first look.  Then the listener, and
-		 * another look, so that no record falls between. */
+		/* Answers wait for the first look.  The doorbell, once it
+		 * hears, has another made, so that no record falls between. */
 		first = atomic_load(&v->position) < 0;
-		if (!first)
-			ensure_listener(v);
+		if (!first && v->doorbell == NULL)
+			v->doorbell = doorbell_new(&v->options.listen, rung, v);
 		lock_take(&v->lock);
 		asked = v->asked;
 		lock_give(&v->lock);
@@ -338,7 +322,7 @@ invalidation_free(struct invalidation *v)
 	lock_give(&v->lock);
 	invalidation_wake(v);
 	pthread_join(v->thread, NULL);
-	postgres_listener_free(v->listener);
+	doorbell_free(v->doorbell);
 	signal_fini(&v->looked);
 	lock_fini(&v->lock);
 	scope_table_free(v->scopes);

@@ -15,8 +15,9 @@
  * the position read before the load began; here it is the position followed so far, which is
  * never later than the log's own.
  *
- * LISTEN is a doorbell only: on it, on reconnect and every two seconds the records past
- * our position are read.  One thread of its own; all functions may be called by any thread.
+ * LISTEN is a doorbell only (doorbell.h): when it rings, and every two seconds (400 ms with trust_ms,
+ * 100 ms while it is deaf), the records past our position are read.  One thread of its own; all functions
+ * may be called by any thread.
  */
 struct invalidation;
 

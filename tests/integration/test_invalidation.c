@@ -283,6 +283,42 @@ START_TEST(follower_that_was_cut_off_catches_up)
 }
 END_TEST
 
+/* DATABASE_LISTEN_URL leads to where all is taken and nothing answered, and then does. */
+START_TEST(listener_that_cannot_connect_holds_up_nobody)
+{
+	struct harness_proxy *line = harness_proxy_new(
+		scratch_printf("%s/.s.PGSQL.%u", stack.postgres->directory,
+			       stack.postgres->port));
+	unsigned slow = 0;
+	double began;
+
+	harness_proxy_set(line, PROXY_STALL, 0);
+	harness_env_set(stack.env, "DATABASE_LISTEN_URL",
+			"postgresql://warmfront@127.0.0.1:%u/test_%d",
+			harness_proxy_port(line), (int)getpid());
+	start_workers(&modes[_i]);
+	wait_until(harness_proxy_connections(line) >= WORKERS, 5000);
+	for (unsigned i = 0; i < 10; i++) {
+		began = harness_now_ms();
+		put(0, scratch_printf("name %u", i));
+		update("anna", scratch_printf("other %u", i));
+		wait_until(shows(0, anna, scratch_printf("other %u", i)) &&
+				   shows(1, anna,
+					 scratch_printf("other %u", i)),
+			   5000);
+		slow += harness_now_ms() - began > harness_limit_ms(500);
+	}
+	ck_assert_msg(slow <= 3, "%u of 10 took over 500 ms", slow);
+	harness_proxy_set(line, PROXY_PASS, 0);
+	wait_until(strcmp(harness_sql(stack.owner_url,
+				      "SELECT count(*) FROM pg_stat_activity "
+				      "WHERE query LIKE 'LISTEN%%' "
+				      "AND datname = current_database()"),
+			  "2") == 0,
+		   10000);
+}
+END_TEST
+
 START_TEST(flushed_redis_brings_nothing_back)
 {
 	start_workers(&modes[_i]);
@@ -726,6 +762,8 @@ suite_invalidation(void)
 			    transactions_that_commit_out_of_order_are_followed,
 			    0, MODES);
 	tcase_add_loop_test(t, follower_that_was_cut_off_catches_up, 0, MODES);
+	tcase_add_loop_test(t, listener_that_cannot_connect_holds_up_nobody, 0,
+			    2);
 	tcase_add_loop_test(t, flushed_redis_brings_nothing_back, 0, 2);
 	tcase_add_loop_test(
 		t, redis_restored_from_an_old_snapshot_brings_nothing_back, 0,
