@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "serving.h"
 
+#include "../harness/fcgi.h"
 #include "../harness/scratch.h"
 #include "base/lock.h"
 #include "base/pool.h"
@@ -8,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -202,12 +204,6 @@ serving_start(const char *address, unsigned threads)
 	return (s);
 }
 
-const char *
-serving_address(const struct serving *s)
-{
-	return (s->address);
-}
-
 unsigned
 serving_parked(struct serving *s)
 {
@@ -268,4 +264,81 @@ serving_stop(struct serving *s)
 	lock_fini(&s->lock);
 	ck_assert_uint_eq(atomic_load(&s->released_twice), 0);
 	ck_assert_uint_eq(serving_released(s), serving_answers(s));
+}
+
+int
+serving_connect(struct serving *s)
+{
+	int fd = fcgi_connect(s->address);
+
+	ck_assert_int_ge(fd, 0);
+	return (fd);
+}
+
+void
+serving_ask(int fd, const char *uri)
+{
+	fcgi_send(fd, &(struct fcgi_request){ .uri = uri, .keep = true });
+}
+
+void
+serving_check_answer(int fd, const char *body)
+{
+	struct http_response *r = fcgi_receive(fd, SERVING_SOON_MS);
+
+	ck_assert_msg(r->error == NULL, "%s", r->error);
+	ck_assert_int_eq(r->status, 200);
+	ck_assert_str_eq(r->body, body);
+}
+
+void
+serving_check_hit(int fd)
+{
+	struct http_response *r;
+
+	serving_ask(fd, "/hit");
+	r = fcgi_receive(fd, SERVING_SOON_MS);
+	ck_assert_msg(r->error == NULL, "%s", r->error);
+	ck_assert_uint_eq(r->body_len, 2048);
+}
+
+void
+serving_check_closed(int fd)
+{
+	char byte;
+
+	ck_assert_int_eq(fcgi_receive_raw(fd, &byte, 1, SERVING_SOON_MS), 0);
+	(void)close(fd);
+}
+
+void
+serving_check_serves(struct serving *s)
+{
+	int fd = serving_connect(s);
+
+	serving_check_hit(fd);
+	(void)close(fd);
+}
+
+void
+serving_check_big(int fd)
+{
+	struct http_response *r = fcgi_receive(fd, 6 * SERVING_SOON_MS);
+
+	ck_assert_msg(r->error == NULL, "%s", r->error);
+	ck_assert_uint_eq(r->body_len, SERVING_BIG_BYTES);
+	for (size_t i = 0; i < r->body_len; i += 499)
+		ck_assert_int_eq(r->body[i], 'a' + (char)(i / 1000 % 26));
+}
+
+unsigned
+serving_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d) != NULL)
+		n++;
+	(void)closedir(d);
+	return (n - 3); /* ".", ".." and of this directory */
 }

@@ -20,14 +20,12 @@
  */
 #define SERVING_BIG_BYTES ((size_t)20 << 20)
 #define SERVING_BODY_LIMIT 100000
+#define SERVING_SOON_MS 10000 /* what must come comes within */
 
 struct serving;
 
 /* `address` NULL: a UNIX socket of its own. */
 struct serving *serving_start(const char *address, unsigned threads);
-
-/* For fcgi_connect(). */
-const char *serving_address(const struct serving *s);
 
 unsigned serving_parked(struct serving *s);
 void serving_answer_one(struct serving *s); /* the one that waits longest */
@@ -43,5 +41,22 @@ bool serving_has_ended(struct serving *s);
 /* Stop, and check what must be so after it.  Requests may still be parked: they are answered after the server
  * has stopped listening to their connections. */
 void serving_stop(struct serving *s);
+
+/* A client's side: connect, and ask for /hit or the like and to keep the connection. */
+int serving_connect(struct serving *s);
+void serving_ask(int fd, const char *uri);
+
+/* Fail the test unless what comes is a 200 with this body; what /hit gives, now that it is
+ * asked for; the whole of /big; the end, in order, upon which this side closes, too. */
+void serving_check_answer(int fd, const char *body);
+void serving_check_hit(int fd);
+void serving_check_big(int fd);
+void serving_check_closed(int fd);
+
+/* ... unless a connection of its own gets a hit. */
+void serving_check_serves(struct serving *s);
+
+/* How many descriptors this process has open. */
+unsigned serving_descriptors(void);
 
 #endif
