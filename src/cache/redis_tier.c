@@ -151,7 +151,7 @@ read_scope(const struct redis_reply *reply, struct redis_tier_view *v)
 		return;
 	/* What cannot be read may have said anything. */
 	if (reply->type != REDIS_STRING || !cut_numbers(&rest, newest, 2) ||
-	    rest.len > 0)
+	    newest[0] < 0 || newest[1] < 0 || rest.len > 0)
 		newest[0] = newest[1] = INT64_MAX;
 	if (newest[0] > v->hard)
 		v->hard = newest[0];
@@ -236,15 +236,16 @@ complain(struct redis_tier *t, struct bytes refusal)
 		log_warn("redis: lookup refused: %.*s", BYTES_ARG(refusal));
 }
 
-/* All records that Redis knows have just been held against the entry: so its fence is
- * there now, and what is made of it is not refused for one of them. */
+/* A soft record makes the entry stale.  That said, what is made of it need not be refused
+ * for the same record. */
 static void
-raise_fence(struct entry *e, const struct redis_tier_view *v)
+take_soft(struct entry *e, const struct redis_tier_view *v)
 {
-	if (e->fence < v->soft)
-		lifetime_expire(&e->life, clock_wall_ms());
-	if (e->fence < v->position)
-		e->fence = v->position;
+	if (e->fence >= v->soft)
+		return;
+	lifetime_expire(&e->life, clock_wall_ms());
+	if (v->soft <= v->position)
+		e->fence = v->soft;
 }
 
 static void
@@ -262,7 +263,7 @@ take_log(void *arg, enum result r, const struct redis_reply *reply)
 		r = judge(l->tier, l);
 	}
 	if (r == R_OK) {
-		raise_fence(e, &l->view);
+		take_soft(e, &l->view);
 	} else {
 		entry_unref(e);
 		e = NULL;
