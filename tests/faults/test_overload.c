@@ -312,7 +312,7 @@ suite_overload(void)
 	tcase_add_test(t,
 		       requests_beyond_what_can_be_loaded_are_refused_at_once);
 
-	t = faults_case(s, "crowd");
+	t = faults_case(s, "overload");
 	tcase_set_timeout(t, 150);
 	tcase_add_test(t,
 		       two_hundred_clients_meet_no_error_and_memory_stays_flat);

@@ -7,11 +7,13 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #define BINARIES "/usr/lib/postgresql/15/bin"
@@ -183,16 +185,24 @@ harness_postgres_signal(struct harness_postgres *pg, int number)
 }
 
 /* SIGKILL for all of its processes, as the kernel does when memory runs out or
- * a machine fails. */
+ * a machine fails.  None is left, for it would keep the next server from its memory. */
 void
 harness_postgres_kill(struct harness_postgres *pg)
 {
 	pid_t children[256];
-	unsigned n = process_children(process_pid(pg->process), children, 256);
+	struct pollfd end = { .events = POLLIN };
+	unsigned n;
 
+	process_signal(pg->process, SIGSTOP); /* no more children */
+	n = process_children(process_pid(pg->process), children, 256);
 	process_kill(pg->process);
-	while (n > 0)
-		kill(children[--n], SIGKILL);
+	while (n-- > 0) {
+		if ((end.fd = pidfd_open(children[n], 0)) < 0)
+			continue;
+		kill(children[n], SIGKILL);
+		ck_assert_int_eq(poll(&end, 1, 5000), 1);
+		close(end.fd);
+	}
 }
 
 const char *

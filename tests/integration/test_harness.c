@@ -283,7 +283,7 @@ Suite *
 suite_harness(void)
 {
 	Suite *s = suite_create("harness");
-	TCase *t = tcase_create("processes");
+	TCase *t = tcase_create("harness");
 
 	tcase_add_test(t, process_status_and_output_are_reported);
 	tcase_add_test(t, process_ended_by_a_signal_says_which);
@@ -291,7 +291,7 @@ suite_harness(void)
 	tcase_add_test(t, process_left_running_by_a_test_ends_with_it);
 	suite_add_tcase(s, t);
 
-	t = tcase_create("servers");
+	t = tcase_create("harness");
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, postgres_answers_and_comes_back_after_a_kill);
 	tcase_add_test(t, postgres_database_can_be_a_copy);
@@ -301,7 +301,7 @@ suite_harness(void)
 	tcase_add_test(t, lighttpd_without_its_worker_says_503);
 	suite_add_tcase(s, t);
 
-	t = tcase_create("upstream");
+	t = tcase_create("harness");
 	tcase_set_timeout(t, 30);
 	tcase_add_unchecked_fixture(t, start_upstream, stop_upstream);
 	tcase_add_checked_fixture(t, reset_upstream, NULL);

@@ -131,7 +131,7 @@ Suite *
 suite_listen(void)
 {
 	Suite *s = suite_create("listen");
-	TCase *t = tcase_create("sockets");
+	TCase *t = tcase_create("listen");
 
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, socket_that_nobody_listens_on_is_replaced);
