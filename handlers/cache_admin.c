@@ -8,8 +8,7 @@
  *
  * An invalidation is a record of the log like any other: once it is answered, no worker
  * serves what it matched.  "soft": it is stale from then on, and served while it is
- * loaded anew.  Which keys a pattern matches nobody knows, for memory and loads of other
- * workers have more than PostgreSQL; so the narrowest prefix that covers it is taken out.
+ * loaded anew.  What a pattern matches is what PostgreSQL knows, unless it is a scope itself.
  */
 #include "handler.h"
 
@@ -37,7 +36,7 @@ add_event(struct run *r, struct bytes name, struct bytes user,
 	return (buf_error(scopes));
 }
 
-/* What was asked for, in one of the three ways. */
+/* Which of the three ways was asked for, as scopes or as a glob. */
 static enum result
 read_scopes(struct run *r, struct buf *scopes)
 {
@@ -59,10 +58,6 @@ read_scopes(struct run *r, struct buf *scopes)
 	}
 	if (event->at != NULL)
 		return (add_event(r, *event, *user, scopes));
-	if (pattern->at != NULL) {
-		glob_add_scope(scopes, *pattern);
-		buf_char(scopes, '\0');
-	}
 	if (category->at != NULL && !bytes_equal(*category, BYTES("all"))) {
 		buf_add(scopes, *category);
 		buf_char(scopes, ':');
@@ -73,35 +68,42 @@ read_scopes(struct run *r, struct buf *scopes)
 }
 
 static void
-add_touched(struct buf *to, int64_t entries, struct bytes scopes)
+add_touched(struct buf *to, const struct operations_touched *touched)
 {
-	const char *before = "";
+	struct bytes rest = buf_bytes(&touched->scopes);
+	unsigned shown = 0;
 
 	buf_printf(to, "{\"data\":{\"invalidated\":%lld,\"scopes\":[",
-		   (long long)entries);
-	for (; scopes.len > 0; before = ",") {
-		buf_str(to, before);
-		buf_json(to, bytes_cut(&scopes, '\0'));
+		   (long long)touched->entries);
+	for (; rest.len > 0 && shown < 100; shown++) {
+		if (shown > 0)
+			buf_char(to, ',');
+		buf_json(to, bytes_cut(&rest, '\0'));
 	}
-	buf_str(to, "]}}");
+	buf_str(to, rest.len > 0 ? "],\"more\":true}}" : "]}}");
 }
 
 static enum result
 run_invalidate(struct run *r)
 {
+	struct operations_touched touched = { 0 };
 	enum cache_invalidation how =
 		bytes_equal(r->values->of[5], BYTES("true")) ? CACHE_SOFT
 							     : CACHE_HARD;
+	struct bytes pattern = r->values->of[2];
 	struct buf scopes = { 0 };
 	enum result result = read_scopes(r, &scopes);
-	int64_t entries;
 
-	if (result == R_OK)
+	if (result == R_OK && pattern.at != NULL)
+		result = operations_invalidate_glob(r->services->cache, pattern,
+						    how, &touched);
+	else if (result == R_OK)
 		result = operations_invalidate(r->services->cache,
 					       buf_bytes(&scopes), how,
-					       &entries);
+					       &touched);
 	if (result == R_OK)
-		add_touched(&r->body, entries, buf_bytes(&scopes));
+		add_touched(&r->body, &touched);
+	buf_fini(&touched.scopes);
 	buf_fini(&scopes);
 	return (result);
 }

@@ -11,7 +11,6 @@
 #include "../src/base/pool.h"
 #include "../src/cache/explain.h"
 #include "../src/cache/exposition.h"
-#include "../src/cache/glob.h"
 #include "../src/cache/inventory.h"
 #include "../src/cache/operations.h"
 #include "../src/web/endpoint.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "glob.h"
 
+#include "scope.h"
+
 #include <string.h>
 
 void
@@ -21,20 +23,14 @@ glob_add_like(struct buf *to, struct bytes glob)
 	}
 }
 
-void
-glob_add_scope(struct buf *to, struct bytes glob)
+bool
+glob_is_scope(struct bytes glob)
 {
-	size_t i, end = 0; /* of the parts before the first wildcard */
+	struct bytes front = scope_is_prefix(glob) ? scope_prefix(glob) : glob;
+	size_t i;
 
-	for (i = 0; i < glob.len; i++) {
-		if (strchr("*?\\", glob.at[i]) != NULL)
-			break;
-		if (glob.at[i] == ':')
-			end = i + 1;
-	}
-	if (i == glob.len)
-		end = i;
-	buf_add(to, (struct bytes){ glob.at, end });
-	if (i < glob.len)
-		buf_char(to, '*');
+	for (i = 0; i < front.len; i++)
+		if (strchr("*?\\", front.at[i]) != NULL)
+			return (false);
+	return (true);
 }

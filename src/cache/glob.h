@@ -5,6 +5,8 @@
 #include "../base/buf.h"
 #include "../base/bytes.h"
 
+#include <stdbool.h>
+
 /*
  * glob: patterns of keys as people write them.  "*" is any characters, "?" one; "\" takes
  * the meaning of the next.
@@ -13,8 +15,7 @@
 /* Append it as a pattern of SQL's LIKE. */
 void glob_add_like(struct buf *to, struct bytes glob);
 
-/* Append the narrowest scope (scope.h) that has all keys that the glob matches: itself
- * when it is a key or "models:*"; "models:*" for "models:*:all". */
-void glob_add_scope(struct buf *to, struct bytes glob);
+/* Is it an exact key, or a prefix as the log knows them (scope.h)? */
+bool glob_is_scope(struct bytes glob);
 
 #endif

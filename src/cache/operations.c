@@ -7,9 +7,13 @@
 #include "glob.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define SLOW_MS 10000 /* statements here may look at the whole table */
 #define SIZES_MS 1000 /* but these are asked for often */
+#define KEYS_MOST \
+	"10000" /* of one glob; over that its widest scope is logged */
 
 static int64_t
 slow_deadline(void)
@@ -69,7 +73,8 @@ log_scopes(struct cache *c, struct bytes scopes, enum cache_invalidation how)
 
 enum result
 operations_invalidate(struct cache *c, struct bytes scopes,
-		      enum cache_invalidation how, int64_t *entries)
+		      enum cache_invalidation how,
+		      struct operations_touched *out)
 {
 	/* Nothing finds these rows any more; so that they count once, they
 	 * go. */
@@ -102,11 +107,79 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 			   how == CACHE_SOFT ? stale : gone, values, 2, &rows);
 	if (r != R_OK)
 		goto out;
-	*entries = postgres_get_int(rows, 0, 0);
+	out->entries = postgres_get_int(rows, 0, 0);
 	postgres_rows_free(rows);
-	counters_add(0, COUNT_INVALIDATED, (uint64_t)*entries);
+	counters_add(0, COUNT_INVALIDATED, (uint64_t)out->entries);
+	buf_add(&out->scopes, scopes);
+	r = buf_error(&out->scopes);
 out:
 	buf_fini(&likes);
+	return (r);
+}
+
+/* The keys that a glob matches; its widest scope when there are too many. */
+static enum result
+resolve(struct cache *c, struct bytes glob, struct buf *scopes)
+{
+	static const char sql[] =
+		"SELECT cache_key FROM cache_entries "
+		"WHERE cache_key LIKE $1 UNION "
+		"SELECT cache_key FROM cache_leases WHERE cache_key LIKE $1 "
+		"LIMIT " KEYS_MOST;
+	struct buf like = { 0 };
+	struct postgres_value value;
+	struct postgres_rows *rows;
+	unsigned i, n;
+	enum result r;
+	size_t end;
+
+	glob_add_like(&like, glob);
+	value = postgres_text(buf_bytes(&like));
+	r = buf_error(&like);
+	if (r == R_OK)
+		r = postgres_query(cache_tiers(c)->pg, slow_deadline(), sql,
+				   &value, 1, &rows);
+	buf_fini(&like);
+	if (r != R_OK)
+		return (r);
+	n = postgres_count(rows);
+	if (n == (unsigned)strtoul(KEYS_MOST, NULL, 10)) {
+		end = strcspn(glob.at, "*?\\");
+		while (end > 0 && glob.at[end - 1] != ':')
+			end--;
+		buf_add(scopes, (struct bytes){ glob.at, end });
+		buf_add(scopes, (struct bytes){ "*", 2 });
+		n = 0;
+	}
+	for (i = 0; i < n; i++) {
+		buf_add(scopes, postgres_get(rows, i, 0));
+		buf_char(scopes, '\0');
+	}
+	postgres_rows_free(rows);
+	return (buf_error(scopes));
+}
+
+enum result
+operations_invalidate_glob(struct cache *c, struct bytes glob,
+			   enum cache_invalidation how,
+			   struct operations_touched *out)
+{
+	struct buf scopes = { 0 }, text = { 0 };
+	enum result r = R_OK;
+
+	buf_add(&text, glob); /* ended by a NUL */
+	if (buf_error(&text) != R_OK)
+		r = buf_error(&text);
+	else if (glob_is_scope(glob))
+		buf_add(&scopes, (struct bytes){ text.at, text.len + 1 });
+	else
+		r = resolve(c, buf_bytes(&text), &scopes);
+	if (r == R_OK)
+		r = buf_error(&scopes);
+	if (r == R_OK && scopes.len > 0)
+		r = operations_invalidate(c, buf_bytes(&scopes), how, out);
+	buf_fini(&text);
+	buf_fini(&scopes);
 	return (r);
 }
 

@@ -14,12 +14,23 @@
 MUST_USE enum result operations_metrics(struct cache *c,
 					struct metrics_report *out);
 
-/* Take out what the scopes match, as the log names them, each ended by a NUL: in
- * every tier, in every worker, and what is being loaded.  `entries` is how many of
- * these PostgreSQL had. */
+/* What `glob` matches: "*" any characters, "?" one, "\" quotes the next.  A
+ * glob that is a scope (scope.h) is logged as it is; any other as the keys
+ * that it matches now in PostgreSQL, which has what Redis has, but not what there was
+ * no room for, nor what another worker loads for the first time. */
+struct operations_touched {
+	int64_t entries;   /* that were there, and are gone or stale now */
+	struct buf scopes; /* of the log, each ended by a NUL */
+};
+MUST_USE enum result operations_invalidate_glob(struct cache *c,
+						struct bytes glob,
+						enum cache_invalidation how,
+						struct operations_touched *out);
+
+/* The same for scopes as the log names them, each ended by a NUL. */
 MUST_USE enum result operations_invalidate(struct cache *c, struct bytes scopes,
 					   enum cache_invalidation how,
-					   int64_t *entries);
+					   struct operations_touched *out);
 
 /* Do `job` while no other process of the deployment does one of this name;
  * false when one does. */

@@ -31,11 +31,10 @@ static const struct {
 	{ "{\"pattern\":\"models:*\"}", 2, "models:*", true, true },
 	{ "{\"pattern\":\"models:alpha:all\"}", 1, "models:alpha:all", true,
 	  false },
-	{ "{\"pattern\":\"*:alpha:*\"}", 3, "*", true, true },
-	{ "{\"pattern\":\"mod*beta*\"}", 3, "*", true, true },
-	{ "{\"pattern\":\"models:alph?:all\"}", 2, "models:*", true, true },
-	{ "{\"pattern\":\"models:alpha:*l\"}", 1, "models:alpha:*", true,
-	  false },
+	{ "{\"pattern\":\"*:alpha:*\"}", 1, "models:alpha:all", true, false },
+	{ "{\"pattern\":\"mod*beta*\"}", 1, "models:beta:all", false, true },
+	{ "{\"pattern\":\"models:????:all\"}", 1, "models:beta:all", false,
+	  true },
 	{ "{\"pattern\":\"models:a_pha:all\"}", 0, "models:a_pha:all", false,
 	  false },
 	{ "{\"event\":\"models.synced\"}", 2, "models:*", true, true },
@@ -57,39 +56,6 @@ START_TEST(each_form_of_invalidation_takes_out_what_it_names)
 		     NULL);
 	assert_cache(stack_get("/api/models?gateway=beta", NULL),
 		     forms[_i].beta ? "MISS" : "HIT", NULL);
-}
-END_TEST
-
-/* What PostgreSQL knows nothing of: an entry that it had no room for, and one that is
- * loaded for the first time. */
-
-START_TEST(pattern_takes_out_what_only_memory_has)
-{
-	const char *admin = stack_login("root@example.org", "admin");
-
-	stack_workers(1);
-	assert_status(stack_get(ALPHA, NULL), 200);
-	harness_sql(stack.owner_url, "SELECT cache_shrink(0)");
-	assert_cache(stack_get(ALPHA, NULL), "HIT", "memory");
-	invalidate(admin, "{\"pattern\":\"models:*:all\"}");
-	assert_cache(stack_get(ALPHA, NULL), "MISS", NULL);
-}
-END_TEST
-
-START_TEST(pattern_counts_against_a_first_load)
-{
-	const char *admin = stack_login("root@example.org", "admin");
-	int fd;
-
-	harness_upstream_control(stack.upstream, "path=/alpha&delay_ms=1500");
-	stack_workers(1);
-	fd = fcgi_connect(stack.socket);
-	fcgi_send(fd, &(struct fcgi_request){ .uri = ALPHA });
-	wait_until(stack_upstream_count("/alpha") == 1, 5000);
-	invalidate(admin, "{\"pattern\":\"models:*:all\"}");
-	assert_status(fcgi_receive(fd, 5000), 200);
-	close(fd);
-	assert_cache(stack_get(ALPHA, NULL), "MISS", NULL);
 }
 END_TEST
 
@@ -364,8 +330,6 @@ suite_by_hand(void)
 	tcase_add_loop_test(t,
 			    each_form_of_invalidation_takes_out_what_it_names,
 			    0, (int)(sizeof(forms) / sizeof(forms[0])));
-	tcase_add_test(t, pattern_takes_out_what_only_memory_has);
-	tcase_add_test(t, pattern_counts_against_a_first_load);
 	tcase_add_test(t,
 		       soft_invalidation_serves_the_old_while_it_loads_the_new);
 	tcase_add_test(t, whole_of_stale_parts_that_is_taken_out_is_made_anew);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
-#include "cache/glob.h"
 #include "cache/scope.h"
 
 #include <check.h>
@@ -162,29 +161,6 @@ START_TEST(failed_allocations_are_reported)
 }
 END_TEST
 
-static const struct {
-	const char *glob, *scope;
-} globs[] = {
-	{ "models:alpha:all", "models:alpha:all" },
-	{ "models:*", "models:*" },
-	{ "*", "*" },
-	{ "models:*:all", "models:*" },
-	{ "models:a*", "models:*" },
-	{ "models:alph?:all", "models:*" },
-	{ "models:alpha:a\\*", "models:alpha:*" },
-	{ "mod*", "*" },
-	{ "*:alpha:*", "*" },
-	{ "?", "*" },
-};
-
-START_TEST(glob_is_covered_by_its_narrowest_scope)
-{
-	glob_add_scope(&out, bytes_of(globs[_i].glob));
-	ck_assert_int_eq(buf_error(&out), R_OK);
-	ck_assert_str_eq(out.at, globs[_i].scope);
-}
-END_TEST
-
 Suite *suite_scope(void);
 
 Suite *
@@ -205,8 +181,6 @@ suite_scope(void)
 			    0, sizeof(logged) / sizeof(logged[0]));
 	tcase_add_loop_test(t, scope_without_a_user_stays_as_it_is, 0,
 			    sizeof(plain) / sizeof(plain[0]));
-	tcase_add_loop_test(t, glob_is_covered_by_its_narrowest_scope, 0,
-			    (int)(sizeof(globs) / sizeof(globs[0])));
 	tcase_add_test(t, failed_allocations_are_reported);
 	suite_add_tcase(s, t);
 	return (s);
