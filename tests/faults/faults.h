@@ -49,6 +49,8 @@ bool faults_is_stored(const char *key);
 
 /* How many descriptors a process has open. */
 unsigned faults_descriptors(pid_t pid);
+#define FAULTS_SPARE \
+	16 /* for connections that a worker may yet make, and keep */
 
 /* Servers of the test's own, put into stack.env in place of the shared ones; the
  * database is migrated.  `through` may be NULL, or gets a proxy in front. */

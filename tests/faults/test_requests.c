@@ -87,7 +87,7 @@ assert_only_a_whole_one_is_taken(void)
 {
 	int fd = fcgi_connect(stack.socket);
 
-	wait_until(faults_descriptors(worker) <= before + 4, 5000);
+	wait_until(faults_descriptors(worker) <= before + FAULTS_SPARE, 5000);
 	send_model(fd, 1000000, (struct cut){ 200, 200, 0 });
 	assert_status(fcgi_receive(fd, 10000), 201);
 	close(fd);

@@ -230,7 +230,7 @@ START_TEST(clients_that_leave_cost_nothing)
 	}
 	faults_ok(BETA, NULL, 3000);
 	faults_ok(ALPHA, NULL, 1000);
-	wait_until(faults_descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + FAULTS_SPARE, 5000);
 	ck_assert_uint_eq(stack_upstream_count("/beta"), 1);
 }
 END_TEST
@@ -276,7 +276,7 @@ START_TEST(junk_on_the_socket_harms_nobody)
 			faults_ok(ALPHA, NULL, 500);
 	}
 	faults_ok(ALPHA, NULL, 500);
-	wait_until(faults_descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + FAULTS_SPARE, 5000);
 	ck_assert(process_is_running(stack.worker->processes[0]));
 }
 END_TEST
@@ -305,7 +305,7 @@ START_TEST(aborted_requests_leave_room_for_the_next)
 	faults_ok(BETA, NULL, 3000);
 	faults_ok(ALPHA, NULL, 500);
 	ck_assert_uint_eq(stack_upstream_count("/beta"), 1);
-	wait_until(faults_descriptors(pid) <= before + 4, 5000);
+	wait_until(faults_descriptors(pid) <= before + FAULTS_SPARE, 5000);
 }
 END_TEST
 
