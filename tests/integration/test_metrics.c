@@ -62,6 +62,18 @@ requests_in(const char *text)
 	return ((long)sum);
 }
 
+/* One for which all workers have answered in time. */
+static const char *
+current(void)
+{
+	const char *text;
+
+	wait_until((text = scrape(),
+		    sum_of(text, "warmfront_metrics_current", "") == 1),
+		   5000);
+	return (text);
+}
+
 static void
 ask_often(const char *path, unsigned n)
 {
@@ -84,10 +96,9 @@ START_TEST(ten_thousand_requests_of_four_workers_are_ten_thousand_on_any)
 	stack_workers(4);
 	ask_often(ALPHA, 10000);
 	for (int i = 0; i < 8; i++)
-		ck_assert_int_eq(requests_in(scrape()), 10000);
+		ck_assert_int_eq(requests_in(current()), 10000);
 	ck_assert(sum_of(scrape(), "warmfront_workers", "") == 4);
 	ck_assert(sum_of(scrape(), "warmfront_metrics_whole", "") == 1);
-	ck_assert(sum_of(scrape(), "warmfront_metrics_current", "") == 1);
 }
 END_TEST
 
@@ -97,9 +108,9 @@ START_TEST(metrics_survive_a_restart)
 	ask_often(ALPHA, 500);
 	harness_worker_stop(stack.worker);
 	harness_worker_start(stack.worker);
-	ck_assert_int_eq(requests_in(scrape()), 500);
+	ck_assert_int_eq(requests_in(current()), 500);
 	ask_often(ALPHA, 20);
-	ck_assert_int_eq(requests_in(scrape()), 520);
+	ck_assert_int_eq(requests_in(current()), 520);
 	ck_assert(sum_of(scrape(), "warmfront_workers", "") == 2);
 }
 END_TEST
