@@ -58,6 +58,16 @@ START_TEST(follower_that_was_cut_off_catches_up)
 }
 END_TEST
 
+static bool
+are_listening(const char *n)
+{
+	return (strcmp(harness_sql(stack.owner_url,
+				   "SELECT count(*) FROM pg_stat_activity "
+				   "WHERE query LIKE 'LISTEN%%' "
+				   "AND datname = current_database()"),
+		       n) == 0);
+}
+
 /* DATABASE_LISTEN_URL leads to where all is taken and nothing answered, and then does. */
 START_TEST(listener_that_cannot_connect_holds_up_nobody)
 {
@@ -82,12 +92,28 @@ START_TEST(listener_that_cannot_connect_holds_up_nobody)
 	}
 	ck_assert_msg(slow <= 3, "%u of 10 took over 500 ms", slow);
 	harness_proxy_set(line, PROXY_PASS, 0);
-	wait_until(strcmp(harness_sql(stack.owner_url,
-				      "SELECT count(*) FROM pg_stat_activity "
-				      "WHERE query LIKE 'LISTEN%%' "
-				      "AND datname = current_database()"),
-			  "2") == 0,
-		   10000);
+	wait_until(are_listening("2"), 10000);
+}
+END_TEST
+
+START_TEST(worker_ends_while_the_doorbell_rings)
+{
+	struct process *ringing = process_start(&(struct process_options){
+		.argv = (const char *const[]){
+			"psql", "-X", "-q", stack.owner_url, "-c",
+			"DO $$ BEGIN FOR i IN 1..10000000 LOOP "
+			"PERFORM pg_notify('warmfront_log', ''); COMMIT; "
+			"END LOOP; END $$",
+			NULL } });
+
+	stack_workers(4);
+	for (int i = 0; i < 10; i++) {
+		wait_until(are_listening("4"), 10000);
+		harness_worker_stop(stack.worker);
+		harness_worker_start(stack.worker);
+	}
+	ck_assert(process_is_running(ringing));
+	process_stop(ringing);
 }
 END_TEST
 
@@ -314,6 +340,7 @@ suite_followers(void)
 			    PAIR_MODES);
 	tcase_add_loop_test(t, listener_that_cannot_connect_holds_up_nobody, 0,
 			    2);
+	tcase_add_test(t, worker_ends_while_the_doorbell_rings);
 	tcase_add_test(t, worker_that_cannot_follow_distrusts_its_memory);
 	tcase_add_loop_test(t, follower_behind_a_pruned_log_drops_all, 0, 3);
 	tcase_add_loop_test(t, database_that_has_lost_positions_misleads_nobody,
