@@ -23,15 +23,14 @@ struct doorbell {
 	pthread_t thread;
 };
 
-/* Ring as long as the connection holds.  News may come with the word to stop. */
+/* Ring as long as the connection holds. */
 static void
 hear(struct doorbell *d, struct postgres_listener *l)
 {
 	atomic_store(&d->hears, true);
 	do
 		d->ring(d->arg);
-	while (postgres_wait(l, INT64_MAX, d->stop_fd) == R_OK &&
-	       !atomic_load(&d->stopping));
+	while (postgres_wait(l, INT64_MAX, d->stop_fd) == R_OK);
 	atomic_store(&d->hears, false);
 	if (atomic_load(&d->stopping))
 		return;

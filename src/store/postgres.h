@@ -90,10 +90,10 @@ MUST_USE enum result postgres_listen(const struct postgres_options *options,
 				     struct postgres_listener **out);
 
 /* Wait for a notification: R_OK, R_TIMEOUT, or R_UNAVAILABLE when the
- * connection is gone.  Returns R_TIMEOUT early when `wake_fd` (eventfd; -1:
- * none) becomes readable, and drains it. */
+ * connection is gone.  Returns R_TIMEOUT at once, whatever there is, when `stop_fd`
+ * (-1: none) is readable, which it stays. */
 MUST_USE enum result postgres_wait(struct postgres_listener *l,
-				   int64_t deadline_ms, int wake_fd);
+				   int64_t deadline_ms, int stop_fd);
 void postgres_listener_free(struct postgres_listener *l);
 
 #endif

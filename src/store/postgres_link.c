@@ -406,13 +406,12 @@ take_notifications(struct postgres_link *l)
 }
 
 enum result
-postgres_link_wait(struct postgres_link *l, int64_t deadline_ms, int wake_fd)
+postgres_link_wait(struct postgres_link *l, int64_t deadline_ms, int stop_fd)
 {
 	struct pollfd fds[] = {
 		{ .fd = PQsocket(l->conn), .events = POLLIN },
-		{ .fd = wake_fd, .events = POLLIN },
+		{ .fd = stop_fd, .events = POLLIN },
 	};
-	uint64_t drained;
 	int n;
 
 	while (!take_notifications(l)) {
@@ -423,15 +422,11 @@ postgres_link_wait(struct postgres_link *l, int64_t deadline_ms, int wake_fd)
 			return (broken(l, R_UNAVAILABLE));
 		if (n < 0)
 			continue;
+		if (fds[1].revents != 0)
+			return (R_TIMEOUT);
 		if (fds[0].revents != 0 && (!PQconsumeInput(l->conn) ||
 					    PQstatus(l->conn) != CONNECTION_OK))
 			return (broken(l, R_UNAVAILABLE));
-		if (fds[1].revents != 0) {
-			if (read(wake_fd, &drained, sizeof(drained)) < 0 &&
-			    errno != EAGAIN && errno != EINTR)
-				return (result_of_errno(errno));
-			return (take_notifications(l) ? R_OK : R_TIMEOUT);
-		}
 	}
 	return (R_OK);
 }

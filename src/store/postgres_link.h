@@ -72,9 +72,9 @@ const char *postgres_link_problem(const struct postgres_link *l);
 const char *postgres_link_sqlstate(const struct postgres_link *l);
 
 /* Wait for a notification: R_OK (all that have arrived are taken),
- * R_TIMEOUT, R_UNAVAILABLE.  R_TIMEOUT early, too, when `wake_fd` (-1: none)
- * becomes readable. */
+ * R_TIMEOUT, R_UNAVAILABLE.  R_TIMEOUT early, too, when `stop_fd` (-1: none)
+ * is readable. */
 MUST_USE enum result postgres_link_wait(struct postgres_link *l,
-					int64_t deadline_ms, int wake_fd);
+					int64_t deadline_ms, int stop_fd);
 
 #endif

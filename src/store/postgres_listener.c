@@ -79,7 +79,7 @@ out:
 }
 
 enum result
-postgres_wait(struct postgres_listener *l, int64_t deadline_ms, int wake_fd)
+postgres_wait(struct postgres_listener *l, int64_t deadline_ms, int stop_fd)
 {
-	return (postgres_link_wait(l->link, deadline_ms, wake_fd));
+	return (postgres_link_wait(l->link, deadline_ms, stop_fd));
 }
