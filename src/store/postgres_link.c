@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* libpq never shrinks a connection's buffers: past this a connection is worth
  * less than its memory. */
