@@ -16,7 +16,7 @@
 
 struct doorbell {
 	struct postgres_options listen;
-	void (*ring)(void *arg);
+	void (*ring)(void *arg, bool deaf);
 	void *arg;
 	int stop_fd;
 	atomic_bool hears, stopping;
@@ -29,13 +29,13 @@ hear(struct doorbell *d, struct postgres_listener *l)
 {
 	atomic_store(&d->hears, true);
 	do
-		d->ring(d->arg);
+		d->ring(d->arg, false);
 	while (postgres_wait(l, INT64_MAX, d->stop_fd) == R_OK);
 	atomic_store(&d->hears, false);
 	if (atomic_load(&d->stopping))
 		return;
 	log_warn("invalidation: lost the connection that listens");
-	d->ring(d->arg);
+	d->ring(d->arg, true);
 }
 
 static void *
@@ -59,8 +59,8 @@ attend(void *arg)
 }
 
 struct doorbell *
-doorbell_new(const struct postgres_options *listen, void (*ring)(void *arg),
-	     void *arg)
+doorbell_new(const struct postgres_options *listen,
+	     void (*ring)(void *arg, bool deaf), void *arg)
 {
 	struct doorbell *d = mem_alloc(sizeof(*d));
 

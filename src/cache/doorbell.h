@@ -14,11 +14,11 @@
  */
 struct doorbell;
 
-/* `ring` is called, by the doorbell's thread, for news and whenever it begins
- * or ceases to hear of any; it must not wait.  Copies the options, not what
- * they point to.  NULL: no memory, or no thread. */
+/* `ring` is called, by the doorbell's thread, for news and when it begins to
+ * hear of any, and with `deaf` when it ceases to; it must not wait.  Copies the
+ * options, not what they point to.  NULL: no memory, or no thread. */
 struct doorbell *doorbell_new(const struct postgres_options *listen,
-			      void (*ring)(void *arg), void *arg);
+			      void (*ring)(void *arg, bool deaf), void *arg);
 
 /* Waits for a connection that is being made, within its deadline. */
 void doorbell_free(struct doorbell *d);

@@ -220,12 +220,12 @@ look(struct invalidation *v, struct log_batch *b, struct log_batch *older)
 }
 
 static void
-rung(void *arg)
+rung(void *arg, bool deaf)
 {
 	struct invalidation *v = arg;
 
 	invalidation_wake(v);
-	if (v->options.rung != NULL)
+	if (!deaf && v->options.rung != NULL)
 		v->options.rung(v->options.arg);
 }
 
