@@ -5,6 +5,7 @@
 #include "../base/clock.h"
 #include "libpq.h"
 #include "plain_url.h"
+#include "postgres_hosts.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -74,18 +75,26 @@ wait_ready(const PGconn *conn, short events, int64_t deadline_ms, short *ready)
 }
 
 static PGconn *
-start_connection(const struct postgres_link_target *target)
+start_connection(const struct postgres_link_target *target,
+		 const struct postgres_hosts *hosts)
 {
-	/* What stands before "dbname" the URL may override. */
-	static const char *const keywords[] = {
-		"application_name",    "keepalives_idle",
-		"keepalives_interval", "keepalives_count",
-		"gssencmode",	       "dbname",
-		"client_encoding",     NULL
-	};
+	/* What stands before "dbname" the URL may override; what comes after it
+	 * and is NULL is as the URL says. */
+	static const char *const keywords[] = { "application_name",
+						"keepalives_idle",
+						"keepalives_interval",
+						"keepalives_count",
+						"gssencmode",
+						"dbname",
+						"client_encoding",
+						"host",
+						"hostaddr",
+						"port",
+						NULL };
 	const char *const values[] = {
-		target->name, "30",	   "10",   "3",
-		"disable",    target->url, "UTF8", NULL
+		target->name,	 "30",	      "10",   "3",
+		"disable",	 target->url, "UTF8", hosts->host,
+		hosts->hostaddr, hosts->port, NULL
 	};
 
 	return (PQconnectStartParams(keywords, values, 1));
@@ -127,8 +136,9 @@ postgres_link_open(const struct postgres_link_target *target,
 		   int64_t deadline_ms, struct buf *problem,
 		   struct postgres_link **out)
 {
+	struct postgres_hosts hosts = { 0 };
 	struct postgres_link *l;
-	enum result r = R_NO_MEMORY;
+	enum result r;
 
 	if (!libpq_load()) {
 		buf_str(problem, "libpq cannot be loaded");
@@ -136,14 +146,20 @@ postgres_link_open(const struct postgres_link_target *target,
 	}
 	if ((l = mem_alloc(sizeof(*l))) == NULL)
 		return (R_NO_MEMORY);
-	if ((l->conn = start_connection(target)) == NULL)
+	r = postgres_hosts_find(target->url, deadline_ms, &hosts, problem);
+	if (r != R_OK)
 		goto out;
+	if ((l->conn = start_connection(target, &hosts)) == NULL) {
+		r = R_NO_MEMORY;
+		goto out;
+	}
 	PQsetNoticeReceiver(l->conn, drop_notice, NULL);
 	if ((r = finish_connecting(l->conn, deadline_ms, problem)) != R_OK)
 		goto out;
 	*out = l;
 	l = NULL;
 out:
+	postgres_hosts_fini(&hosts);
 	postgres_link_close(l);
 	return (r);
 }

@@ -26,8 +26,7 @@ struct postgres_link_target {
 };
 
 /* Connect by `deadline_ms`.  R_UNAVAILABLE: refused or too late, and
- * `problem` says why, without a password.  The look-up of a host name is
- * libpq's and is not bounded by the deadline. */
+ * `problem` says why, without a password. */
 MUST_USE enum result postgres_link_open(
 	const struct postgres_link_target *target, int64_t deadline_ms,
 	struct buf *problem, struct postgres_link **out);
