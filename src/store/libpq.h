@@ -17,7 +17,9 @@
 	F(PQconninfoFree)       \
 	F(PQconninfoParse)      \
 	F(PQconsumeInput)       \
+	F(PQenterPipelineMode)  \
 	F(PQerrorMessage)       \
+	F(PQexitPipelineMode)   \
 	F(PQfinish)             \
 	F(PQflush)              \
 	F(PQfreemem)            \
@@ -30,6 +32,7 @@
 	F(PQnfields)            \
 	F(PQnotifies)           \
 	F(PQntuples)            \
+	F(PQpipelineSync)       \
 	F(PQresultErrorField)   \
 	F(PQresultErrorMessage) \
 	F(PQresultMemorySize)   \
@@ -58,7 +61,9 @@ bool libpq_load(void);
 #define PQconninfoFree (*libpq.PQconninfoFree)
 #define PQconninfoParse (*libpq.PQconninfoParse)
 #define PQconsumeInput (*libpq.PQconsumeInput)
+#define PQenterPipelineMode (*libpq.PQenterPipelineMode)
 #define PQerrorMessage (*libpq.PQerrorMessage)
+#define PQexitPipelineMode (*libpq.PQexitPipelineMode)
 #define PQfinish (*libpq.PQfinish)
 #define PQflush (*libpq.PQflush)
 #define PQfreemem (*libpq.PQfreemem)
@@ -71,6 +76,7 @@ bool libpq_load(void);
 #define PQnfields (*libpq.PQnfields)
 #define PQnotifies (*libpq.PQnotifies)
 #define PQntuples (*libpq.PQntuples)
+#define PQpipelineSync (*libpq.PQpipelineSync)
 #define PQresultErrorField (*libpq.PQresultErrorField)
 #define PQresultErrorMessage (*libpq.PQresultErrorMessage)
 #define PQresultMemorySize (*libpq.PQresultMemorySize)

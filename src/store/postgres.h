@@ -17,8 +17,9 @@
  *
  * Threads	Any.  A call blocks its thread until the answer or the deadline.
  * PgBouncer	Works behind transaction pooling: no named statements, no session state.
- * Faults	A statement past its deadline costs its connection (it is closed, never
- *		waited for).  A breaker refuses calls at once while the server is down.
+ * Faults	The server ends a statement that gets near its deadline, and nothing of it happens;
+ *		one that is silent even then costs its connection (it is closed, never waited for).
+ *		A breaker refuses calls at once while the server is down.
  *		Pooled connections that turn out dead before anything was sent on them are replaced.
  * Errors	R_UNAVAILABLE: no connection, or breaker open; the server shuts down, is read-only or out of
  *		disk or memory, or another transaction was in the way (40001, 40P01): it may go well the next time.

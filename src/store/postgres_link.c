@@ -3,18 +3,20 @@
 
 #include "../base/alloc.h"
 #include "../base/clock.h"
-#include "libpq.h"
 #include "plain_url.h"
-#include "postgres_hosts.h"
+#include "postgres_conn.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* libpq never shrinks a connection's buffers: past this a connection is worth
  * less than its memory. */
 #define SWOLLEN_BYTES ((size_t)1 << 20)
+
+#define MARGIN_MOST_MS 100 /* see server_ms() */
 
 struct postgres_link {
 	PGconn *conn;
@@ -25,21 +27,10 @@ struct postgres_link {
 	char problem[1024];
 };
 
-/* The text of a message without the line ends libpq puts behind it. */
-static struct bytes
-message_of(const char *text)
-{
-	struct bytes message = bytes_of(text);
-
-	while (message.len > 0 && message.at[message.len - 1] == '\n')
-		message.len--;
-	return (message);
-}
-
 static void
 set_problem(struct postgres_link *l, const char *text)
 {
-	struct bytes message = message_of(text);
+	struct bytes message = postgres_conn_text(text);
 
 	if (message.len >= sizeof(l->problem))
 		message.len = sizeof(l->problem) - 1;
@@ -59,84 +50,11 @@ broken(struct postgres_link *l, enum result why)
 	return (why);
 }
 
-/* Wait until the socket is ready for `events`.  False: the deadline passed. */
-static bool
-wait_ready(const PGconn *conn, short events, int64_t deadline_ms, short *ready)
-{
-	struct pollfd fd = { .fd = PQsocket(conn), .events = events };
-	int n;
-
-	do {
-		n = poll(&fd, 1, clock_left_ms(deadline_ms));
-	} while (n < 0 && errno == EINTR);
-	if (ready != NULL)
-		*ready = fd.revents;
-	return (n > 0);
-}
-
-static PGconn *
-start_connection(const struct postgres_link_target *target,
-		 const struct postgres_hosts *hosts)
-{
-	/* What stands before "dbname" the URL may override; what comes after it
-	 * and is NULL is as the URL says. */
-	static const char *const keywords[] = { "application_name",
-						"keepalives_idle",
-						"keepalives_interval",
-						"keepalives_count",
-						"gssencmode",
-						"dbname",
-						"client_encoding",
-						"host",
-						"hostaddr",
-						"port",
-						NULL };
-	const char *const values[] = {
-		target->name,	 "30",	      "10",   "3",
-		"disable",	 target->url, "UTF8", hosts->host,
-		hosts->hostaddr, hosts->port, NULL
-	};
-
-	return (PQconnectStartParams(keywords, values, 1));
-}
-
-static enum result
-finish_connecting(PGconn *conn, int64_t deadline_ms, struct buf *problem)
-{
-	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-
-	if (PQstatus(conn) == CONNECTION_BAD)
-		next = PGRES_POLLING_FAILED;
-	while (next == PGRES_POLLING_READING || next == PGRES_POLLING_WRITING) {
-		short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-
-		if (!wait_ready(conn, events, deadline_ms, NULL)) {
-			buf_str(problem, "no connection in time");
-			return (R_UNAVAILABLE);
-		}
-		next = PQconnectPoll(conn);
-	}
-	if (next != PGRES_POLLING_OK || PQsetnonblocking(conn, 1) != 0) {
-		buf_add(problem, message_of(PQerrorMessage(conn)));
-		return (R_UNAVAILABLE);
-	}
-	return (R_OK);
-}
-
-/* Notices are for people at a prompt. */
-static void
-drop_notice(void *arg, const PGresult *notice)
-{
-	(void)arg;
-	(void)notice;
-}
-
 enum result
 postgres_link_open(const struct postgres_link_target *target,
 		   int64_t deadline_ms, struct buf *problem,
 		   struct postgres_link **out)
 {
-	struct postgres_hosts hosts = { 0 };
 	struct postgres_link *l;
 	enum result r;
 
@@ -146,21 +64,12 @@ postgres_link_open(const struct postgres_link_target *target,
 	}
 	if ((l = mem_alloc(sizeof(*l))) == NULL)
 		return (R_NO_MEMORY);
-	r = postgres_hosts_find(target->url, deadline_ms, &hosts, problem);
-	if (r != R_OK)
-		goto out;
-	if ((l->conn = start_connection(target, &hosts)) == NULL) {
-		r = R_NO_MEMORY;
-		goto out;
-	}
-	PQsetNoticeReceiver(l->conn, drop_notice, NULL);
-	if ((r = finish_connecting(l->conn, deadline_ms, problem)) != R_OK)
-		goto out;
-	*out = l;
-	l = NULL;
-out:
-	postgres_hosts_fini(&hosts);
-	postgres_link_close(l);
+	r = postgres_conn_open(target->url, target->name, deadline_ms, problem,
+			       &l->conn);
+	if (r == R_OK)
+		*out = l;
+	else
+		postgres_link_close(l);
 	return (r);
 }
 
@@ -207,7 +116,7 @@ postgres_link_is_alive(struct postgres_link *l)
 	for (int i = 0; i < 16; i++) {
 		short ready;
 
-		if (!wait_ready(l->conn, POLLIN, 0, &ready))
+		if (!postgres_conn_wait(l->conn, POLLIN, 0, &ready))
 			return (true);
 		if (!PQconsumeInput(l->conn) ||
 		    PQstatus(l->conn) != CONNECTION_OK) {
@@ -276,19 +185,45 @@ result_of_sqlstate(const char *sqlstate)
 	return (R_INTERNAL);
 }
 
+/* How long the server may work on what is to be answered by the deadline: a
+ * little less, so that its word comes in time. */
+static int
+server_ms(int64_t deadline_ms)
+{
+	int left_ms = clock_left_ms(deadline_ms);
+	int margin_ms = left_ms / 10;
+
+	if (margin_ms > MARGIN_MOST_MS)
+		margin_ms = MARGIN_MOST_MS;
+	return (left_ms - margin_ms > 0 ? left_ms - margin_ms : 1);
+}
+
+/*
+ * A statement that was given up would go on, hold its locks, and perhaps commit
+ * later what was answered as failed: so the server gets the deadline, too.  For this
+ * transaction alone, and in the same round trip: they are a pipeline, whose
+ * statements are one transaction, through PgBouncer as well (34.5 in the manual).
+ */
 static bool
-send_statement(struct postgres_link *l, const char *sql,
+send_statement(struct postgres_link *l, int64_t deadline_ms, const char *sql,
 	       const struct postgres_arguments *a)
 {
+	static const char limit[] =
+		"SELECT set_config('statement_timeout', $1, true)";
+	char text[16];
+	const char *const limit_ms = text;
 	size_t size = strlen(sql);
 
-	for (int i = 0; a != NULL && i < a->count; i++)
+	for (int i = 0; i < a->count; i++)
 		size += (size_t)a->lengths[i];
 	l->swollen |= size > SWOLLEN_BYTES;
-	if (a == NULL)
-		return (PQsendQuery(l->conn, sql) == 1);
-	return (PQsendQueryParams(l->conn, sql, a->count, a->types, a->at,
-				  a->lengths, a->formats, 0) == 1);
+	snprintf(text, sizeof(text), "%d", server_ms(deadline_ms));
+	return (PQenterPipelineMode(l->conn) == 1 &&
+		PQsendQueryParams(l->conn, limit, 1, NULL, &limit_ms, NULL,
+				  NULL, 0) == 1 &&
+		PQsendQueryParams(l->conn, sql, a->count, a->types, a->at,
+				  a->lengths, a->formats, 0) == 1 &&
+		PQpipelineSync(l->conn) == 1);
 }
 
 /* Get all of the statement out, taking in what comes meanwhile so that neither
@@ -301,7 +236,8 @@ flush(struct postgres_link *l, int64_t deadline_ms)
 	while ((left = PQflush(l->conn)) == 1) {
 		short ready;
 
-		if (!wait_ready(l->conn, POLLIN | POLLOUT, deadline_ms, &ready))
+		if (!postgres_conn_wait(l->conn, POLLIN | POLLOUT, deadline_ms,
+					&ready))
 			return (broken(l, R_TIMEOUT));
 		if ((ready & POLLIN) != 0 && !PQconsumeInput(l->conn))
 			return (broken(l, R_UNAVAILABLE));
@@ -313,14 +249,28 @@ flush(struct postgres_link *l, int64_t deadline_ms)
 static enum result
 next_result(struct postgres_link *l, int64_t deadline_ms, PGresult **result)
 {
-	while (PQisBusy(l->conn)) {
-		if (!wait_ready(l->conn, POLLIN, deadline_ms, NULL))
-			return (broken(l, R_TIMEOUT));
-		if (!PQconsumeInput(l->conn))
-			return (broken(l, R_UNAVAILABLE));
+	/* A NULL ends a script's answer; in a pipeline one ends each
+	 * statement's. */
+	for (unsigned ends = 0; ends < 2; ends++) {
+		while (PQisBusy(l->conn)) {
+			if (!postgres_conn_wait(l->conn, POLLIN, deadline_ms,
+						NULL))
+				return (broken(l, R_TIMEOUT));
+			if (!PQconsumeInput(l->conn))
+				return (broken(l, R_UNAVAILABLE));
+		}
+		*result = PQgetResult(l->conn);
+		if (*result == NULL && !l->script)
+			continue;
+		if (PQresultStatus(*result) != PGRES_PIPELINE_SYNC)
+			return (R_OK);
+		PQclear(*result);
+		*result = NULL;
+		if (PQexitPipelineMode(l->conn) == 1)
+			return (R_OK);
+		break;
 	}
-	*result = PQgetResult(l->conn);
-	return (R_OK);
+	return (broken(l, R_UNAVAILABLE));
 }
 
 /* What one result of the answer says; keeps the message of a failure. */
@@ -363,7 +313,8 @@ postgres_link_begin(struct postgres_link *l, int64_t deadline_ms,
 	memset(l->sqlstate, 0, sizeof(l->sqlstate));
 	l->problem[0] = '\0';
 	l->script = arguments == NULL;
-	if (!send_statement(l, sql, arguments))
+	if (l->script ? PQsendQuery(l->conn, sql) != 1
+		      : !send_statement(l, deadline_ms, sql, arguments))
 		return (broken(l, R_UNAVAILABLE));
 	return (flush(l, deadline_ms));
 }

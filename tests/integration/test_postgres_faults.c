@@ -222,6 +222,40 @@ START_TEST(a_locked_table_costs_its_own_callers_their_deadline_only)
 }
 END_TEST
 
+/* Who was told that it failed may try again: it must not happen twice. */
+START_TEST(a_statement_given_up_ends_and_does_not_happen_later)
+{
+	const char *backend;
+
+	ck_assert_int_eq(try("CREATE TABLE t (i int)"), R_OK);
+	backend = harness_sql(server->url, "SELECT pid FROM pg_stat_activity "
+					   "WHERE application_name = 'tested'");
+	harness_sql(server->url, "BEGIN; LOCK t");
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(try("INSERT INTO t VALUES (1)"), R_TIMEOUT);
+	ck_assert_int_eq(postgres_state(pg), BREAKER_CLOSED);
+	ck_assert_str_eq(harness_sql(server->url,
+				     "SELECT pid FROM pg_stat_activity "
+				     "WHERE application_name = 'tested' "
+				     "AND state = 'idle'"),
+			 backend);
+	harness_sql(server->url, "COMMIT");
+	ck_assert_int_eq(try("INSERT INTO t VALUES (2)"), R_OK);
+	ck_assert_str_eq(harness_sql(server->url, "SELECT sum(i) FROM t"), "2");
+}
+END_TEST
+
+START_TEST(a_failure_at_commit_is_a_failure)
+{
+	ck_assert_int_eq(
+		try("CREATE TABLE t (i int UNIQUE INITIALLY DEFERRED)"), R_OK);
+	ck_assert_int_eq(try("INSERT INTO t VALUES (1)"), R_OK);
+	ck_assert_int_eq(try("INSERT INTO t VALUES (1)"), R_CONFLICT);
+	ck_assert_int_eq(try("INSERT INTO t VALUES (2)"), R_OK);
+	ck_assert_uint_eq(logged("postgres: no connection"), 0);
+}
+END_TEST
+
 START_TEST(a_listener_notices_that_its_server_is_gone)
 {
 	const struct postgres_options options = { .url = server->url,
@@ -339,6 +373,8 @@ suite_postgres_faults(void)
 	tcase_add_test(t, a_read_only_server_still_answers_questions);
 	tcase_add_test(
 		t, a_locked_table_costs_its_own_callers_their_deadline_only);
+	tcase_add_test(t, a_statement_given_up_ends_and_does_not_happen_later);
+	tcase_add_test(t, a_failure_at_commit_is_a_failure);
 	tcase_add_test(t, a_listener_notices_that_its_server_is_gone);
 	tcase_add_test(t, a_stopped_server_does_not_hold_a_listener_up);
 	tcase_add_test(t, a_password_is_never_logged);
