@@ -133,6 +133,19 @@ a_key_is_limited() {
 	[ "$limited" -lt 400 ]
 }
 
+# Each time spelled another way, beside another X-API-Key.
+a_disguised_key_is_limited() {
+	local i limited
+	for i in {1..400}; do
+		printf 'url = "%s/api/models?owner=me"\nheader = "X-API-Key: %d"\n' "$site" "$i"
+		printf 'header = "Authorization: Bearer%*s%s"\n' "$i" '' "$user_key"
+		printf 'noproxy = "*"\ninsecure\nsilent\n'
+		printf 'output = "/dev/null"\nwrite-out = "%%{http_code}\\n"\nnext\n'
+	done >"$scratch/disguises"
+	limited=$(curl -K "$scratch/disguises" | grep -c -x 429)
+	[ "$limited" -gt 50 ] || { echo "$limited of 400 limited"; return 1; }
+}
+
 # Another address than those of `geo`, and a new key each time.
 wrong_keys_are_limited() {
 	local i counts refused limited
@@ -352,6 +365,7 @@ check "nginx: no worker is a 503 problem" no_worker_is_a_problem
 check "spawn-fcgi: start brings two workers up" spawn_starts
 check "nginx: headers and the way to https" site_is_hardened
 check "nginx: one key is limited, other readers are not" a_key_is_limited
+check "nginx: the same key in disguise is limited" a_disguised_key_is_limited
 check "nginx: an address that tries keys is limited" wrong_keys_are_limited
 check "nginx: too large a body is a 413 problem" too_large_is_a_problem
 check "cron: the line reaches the worker" cron_reaches_the_worker
