@@ -2,14 +2,18 @@
 #include "command_check.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "gateways.h"
 #include "migrate.h"
+#include "policies.h"
 #include "store/postgres.h"
 #include "store/redis.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* One line; counts what is not well. */
 static int
@@ -23,17 +27,53 @@ report(const char *what, enum result r, int64_t began_ms, const char *more)
 	return (r == R_OK ? 0 : 1);
 }
 
+/* The same, when there is a line that says more; ends the problem. */
+static int
+report_problem(const char *what, enum result r, struct buf *problem)
+{
+	if (r != R_OK)
+		printf("%-24s FAILED: %.*s\n", what,
+		       BYTES_ARG(buf_bytes(problem)));
+	buf_fini(problem);
+	return (r == R_OK ? 0 : 1);
+}
+
 static int
 check_setting(const struct config *c, enum setting s)
 {
 	struct buf problem = { 0 };
-	int failed = config_require(c, s, &problem) != R_OK;
+	enum result r = config_require(c, s, &problem);
 
-	if (failed)
-		printf("%-24s FAILED: %.*s\n", "configuration",
-		       BYTES_ARG(buf_bytes(&problem)));
-	buf_fini(&problem);
-	return (failed);
+	return (report_problem("configuration", r, &problem));
+}
+
+static int
+check_handlers(const struct config *c)
+{
+	struct buf problem = { 0 };
+	enum result r = policies_check_handlers(c, &problem);
+
+	return (report_problem("configuration", r, &problem));
+}
+
+/* A file that we make would be ours, not the workers'. */
+static int
+check_log(const struct config *c)
+{
+	const char *target = config_string(c, SET_LOG_TARGET);
+	const char *path = strchr(target, '/');
+	bool is_new = path != NULL && access(path, F_OK) != 0;
+	struct buf problem = { 0 };
+	enum result r = log_open(target, LOG_LEVEL_INFO);
+
+	if (r == R_OK) {
+		log_close();
+		if (is_new)
+			(void)unlink(path);
+	} else {
+		buf_printf(&problem, "LOG_TARGET: cannot write to %s", target);
+	}
+	return (report_problem("configuration", r, &problem));
 }
 
 static int
@@ -105,11 +145,7 @@ check_gateways(const struct config *c)
 	char what[64];
 	enum result r = gateways_new(c, &gateways, &count, &problem);
 
-	if (r != R_OK) {
-		printf("%-24s FAILED: %.*s\n", "gateways",
-		       BYTES_ARG(buf_bytes(&problem)));
-		failed = 1;
-	}
+	failed += report_problem("gateways", r, &problem);
 	for (i = 0; i < count; i++) {
 		answer = (struct upstream_answer){ 0 };
 		began_ms = clock_monotonic_ms();
@@ -124,7 +160,6 @@ check_gateways(const struct config *c)
 	if (r == R_OK && count == 0)
 		printf("%-24s none (MODELS_GATEWAYS)\n", "gateways");
 	gateways_free(gateways, count);
-	buf_fini(&problem);
 	return (failed);
 }
 
@@ -139,6 +174,8 @@ command_check(const struct config *c, int argc, char **argv)
 		return (EX_USAGE);
 	}
 	failed += check_setting(c, SET_CACHE_KEY_SECRET);
+	failed += check_handlers(c);
+	failed += check_log(c);
 	if (check_setting(c, SET_DATABASE_URL))
 		failed++;
 	else

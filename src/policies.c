@@ -41,3 +41,26 @@ policies_collect(struct config_policy out[static POLICIES_MAX])
 			out[n].category = NULL;
 		}
 }
+
+enum result
+policies_check_handlers(const struct config *c, struct buf *problem)
+{
+	struct bytes rest = bytes_of(config_string(c, SET_HANDLERS));
+	struct bytes word;
+	unsigned i;
+
+	while (rest.len > 0) {
+		word = bytes_trim(bytes_cut(&rest, ','));
+		for (i = 0; i < handlers_count; i++)
+			if (bytes_equal(word, bytes_of(handlers[i].name)))
+				break;
+		if (i < handlers_count || bytes_equal(word, BYTES("all")))
+			continue;
+		buf_printf(problem, "HANDLERS: \"%.*s\" is none of: all",
+			   BYTES_ARG(word));
+		for (i = 0; i < handlers_count; i++)
+			buf_printf(problem, ", %s", handlers[i].name);
+		return (R_INVALID);
+	}
+	return (R_OK);
+}

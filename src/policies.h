@@ -22,4 +22,9 @@ extern const unsigned handlers_count;
 /* One row a category, a NULL category at the end. */
 void policies_collect(struct config_policy out[static POLICIES_MAX]);
 
+/* R_INVALID, and a line in `problem`, when HANDLERS names one that there is
+ * not. */
+MUST_USE enum result policies_check_handlers(const struct config *c,
+					     struct buf *problem);
+
 #endif

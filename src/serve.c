@@ -244,36 +244,12 @@ stop_apart(struct worker *w)
 	health_free(w->services.health);
 }
 
-/* Are all words of HANDLERS names that there are? */
-static enum result
-check_handlers(struct worker *w)
-{
-	struct bytes rest = bytes_of(config_string(w->config, SET_HANDLERS));
-	struct bytes word;
-	unsigned i;
-
-	while (rest.len > 0) {
-		word = bytes_trim(bytes_cut(&rest, ','));
-		for (i = 0; i < handlers_count; i++)
-			if (bytes_equal(word, bytes_of(handlers[i].name)))
-				break;
-		if (i < handlers_count || bytes_equal(word, BYTES("all")))
-			continue;
-		buf_printf(&w->problem, "HANDLERS: \"%.*s\" is none of: all",
-			   BYTES_ARG(word));
-		for (i = 0; i < handlers_count; i++)
-			buf_printf(&w->problem, ", %s", handlers[i].name);
-		return (R_INVALID);
-	}
-	return (R_OK);
-}
-
 static enum result
 start_routes(struct worker *w)
 {
 	const struct endpoint *families[POLICIES_MAX];
 	unsigned i, n = 0;
-	enum result r = check_handlers(w);
+	enum result r = policies_check_handlers(w->config, &w->problem);
 
 	if (r != R_OK)
 		return (r);
