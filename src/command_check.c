@@ -76,6 +76,55 @@ check_log(const struct config *c)
 	return (report_problem("configuration", r, &problem));
 }
 
+/* R_NOT_FOUND: there is no schema; R_FORBIDDEN: not for this role. */
+static enum result
+check_role(struct postgres *pg, char *more, size_t size)
+{
+	struct postgres_rows *rows;
+	enum result r =
+		postgres_query(pg, 0,
+			       "SELECT current_user, has_table_privilege("
+			       "to_regclass('schema_migrations'), 'SELECT')",
+			       NULL, 0, &rows);
+
+	if (r != R_OK)
+		return (r);
+	if (postgres_is_null(rows, 0, 1)) {
+		r = R_NOT_FOUND;
+	} else if (!bytes_equal(postgres_get(rows, 0, 1), BYTES("t"))) {
+		r = R_FORBIDDEN;
+		snprintf(more, size,
+			 ": the role %.*s is not in warmfront_worker",
+			 BYTES_ARG(postgres_get(rows, 0, 0)));
+	}
+	postgres_rows_free(rows);
+	return (r);
+}
+
+static enum result
+check_schema(struct postgres *pg, char *more, size_t size)
+{
+	const struct migration *newest =
+		&migrate_embedded[migrate_embedded_count - 1];
+	struct postgres_rows *rows;
+	enum result r = check_role(pg, more, size);
+
+	if (r == R_OK)
+		r = postgres_query(pg, 0,
+				   "SELECT max(version) FROM schema_migrations",
+				   NULL, 0, &rows);
+	if (r == R_OK) {
+		if (postgres_get_int(rows, 0, 0) < newest->version)
+			r = R_NOT_FOUND;
+		postgres_rows_free(rows);
+	}
+	if (r == R_NOT_FOUND)
+		snprintf(
+			more, size,
+			": the schema is not up to date, run: warmfront migrate");
+	return (r);
+}
+
 static int
 check_postgres(const struct config *c, const char *what, enum setting url)
 {
@@ -86,25 +135,13 @@ check_postgres(const struct config *c, const char *what, enum setting url)
 		.connect_timeout_ms = 5000,
 		.statement_timeout_ms = 5000,
 	};
-	int64_t began_ms = clock_monotonic_ms(), version = 0;
+	int64_t began_ms = clock_monotonic_ms();
 	struct postgres *pg = postgres_new(&options);
-	const char *more = "";
-	struct postgres_rows *rows;
+	char more[160] = "";
 	enum result r = R_NO_MEMORY;
 
 	if (pg != NULL)
-		r = postgres_run(pg, 0, "SELECT 1", NULL, 0);
-	if (r == R_OK &&
-	    postgres_query(pg, 0, "SELECT max(version) FROM schema_migrations",
-			   NULL, 0, &rows) == R_OK) {
-		version = postgres_get_int(rows, 0, 0);
-		postgres_rows_free(rows);
-	}
-	if (r == R_OK &&
-	    version < migrate_embedded[migrate_embedded_count - 1].version) {
-		r = R_NOT_FOUND;
-		more = ": the schema is not up to date, run: warmfront migrate";
-	}
+		r = check_schema(pg, more, sizeof(more));
 	postgres_free(pg);
 	return (report(what, r, began_ms, more));
 }

@@ -89,6 +89,31 @@ START_TEST(log_is_left_as_it_was_found)
 }
 END_TEST
 
+START_TEST(role_without_rights_is_named)
+{
+	const char *database = scratch_printf("test_%d", (int)getpid());
+
+	harness_sql(stack.postgres->url, "CREATE ROLE outsider LOGIN");
+	harness_env_set(stack.env, "DATABASE_URL", "%s",
+			harness_postgres_url(stack.postgres, "outsider",
+					     database));
+	assert_finds("the role outsider is not in warmfront_worker");
+}
+END_TEST
+
+START_TEST(schema_that_is_behind_is_to_be_migrated)
+{
+	harness_sql(stack.owner_url,
+		    "DELETE FROM schema_migrations WHERE version = "
+		    "(SELECT max(version) FROM schema_migrations)");
+	assert_finds("run: warmfront migrate");
+	harness_env_set(stack.env, "DATABASE_URL", "%s",
+			harness_postgres_url(stack.postgres, "warmfront",
+					     "postgres"));
+	assert_finds("run: warmfront migrate");
+}
+END_TEST
+
 Suite *
 suite_check(void)
 {
@@ -102,6 +127,8 @@ suite_check(void)
 	tcase_add_loop_test(t, what_serve_refuses_check_finds, 0,
 			    (int)(sizeof(refused) / sizeof(refused[0])));
 	tcase_add_test(t, log_is_left_as_it_was_found);
+	tcase_add_test(t, role_without_rights_is_named);
+	tcase_add_test(t, schema_that_is_behind_is_to_be_migrated);
 	suite_add_tcase(s, t);
 	return (s);
 }
