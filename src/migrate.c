@@ -11,6 +11,12 @@
 /* Held to the end of a migration's transaction.  An arbitrary number of our own. */
 #define TAKE_LOCK "SELECT pg_advisory_xact_lock(8602276908652650350);\n"
 
+/* What SET search_path FROM CURRENT gives to functions: without its name, the schema of
+ * temporary tables, which anyone may fill, is the first.  To the end of the transaction. */
+#define SET_PATH                                                          \
+	"SELECT set_config('search_path', quote_ident(current_schema()) " \
+	"|| ', pg_temp', true);\n"
+
 #define CREATE_LIST                                        \
 	TAKE_LOCK                                          \
 	"CREATE TABLE IF NOT EXISTS schema_migrations (\n" \
@@ -104,7 +110,7 @@ apply(struct postgres *pg, const struct migration *m, struct buf *problem)
 
 	hash_of(m, hash);
 	buf_printf(&script,
-		   TAKE_LOCK
+		   TAKE_LOCK SET_PATH
 		   "INSERT INTO schema_migrations (version, name, sha256) "
 		   "VALUES (%d, '%s', '%s');\n",
 		   m->version, m->name, hash);

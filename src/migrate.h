@@ -17,7 +17,8 @@
  * number may.  Works behind a PgBouncer that pools transactions.
  *
  * A migration's text must run inside a transaction, and never changes once it has been
- * applied somewhere: the next change is a new file.
+ * applied somewhere: the next change is a new file.  Its search_path is the schema and, at
+ * the end, pg_temp.
  */
 struct migration {
 	int version;	  /* over 0, rising */

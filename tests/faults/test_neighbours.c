@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 Suite *suite_neighbours(void);
 
@@ -322,6 +323,83 @@ START_TEST(workers_role_cannot_do_what_it_need_not)
 }
 END_TEST
 
+/* A table that stands before the log, for who finds it there, and gives away the rights of
+ * who writes to it. */
+static const char trap[] =
+	"CREATE TEMP TABLE cache_invalidations (scope text, soft boolean); "
+	"CREATE FUNCTION pg_temp.take() RETURNS trigger LANGUAGE plpgsql AS "
+	"$$ BEGIN CREATE TABLE public.taken (); RETURN NULL; END $$; "
+	"CREATE TRIGGER take AFTER INSERT ON cache_invalidations "
+	"FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.take(); ";
+
+static const char *
+count_records(const char *scope)
+{
+	return (harness_sql(stack.owner_url,
+			    "SELECT count(*) FROM public.cache_invalidations "
+			    "WHERE scope LIKE '%s'",
+			    scope));
+}
+
+static void
+assert_not_taken(void)
+{
+	ck_assert_str_eq(
+		harness_sql(stack.owner_url,
+			    "SELECT to_regclass('public.taken') IS NULL"),
+		"t");
+}
+
+START_TEST(workers_role_gets_no_rights_by_temporary_tables)
+{
+	stack_login("anna@example.org", "user");
+	harness_sql(stack.worker_url, "%s", trap);
+	ck_assert_str_eq(harness_sql_try(stack.worker_url,
+					 "SELECT cache_invalidate('{x}')"),
+			 "");
+	ck_assert_str_eq(count_records("x"), "1");
+	/* Triggers that it may not make fire all the same. */
+	harness_sql(stack.worker_url,
+		    "INSERT INTO models (owner_id, model_id, name) "
+		    "SELECT id, 'a/b', 'b' FROM users");
+	ck_assert_str_eq(count_records("models:user:@%%"), "1");
+	assert_not_taken();
+}
+END_TEST
+
+START_TEST(stranger_gets_no_rights_by_temporary_tables)
+{
+	const char *stranger =
+		harness_postgres_url(stack.postgres, "stranger",
+				     scratch_printf("test_%d", (int)getpid()));
+	const char *said;
+
+	harness_sql(stack.owner_url,
+		    "DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN");
+	harness_sql(stranger, "%s CREATE TEMP TABLE bait (owner_id uuid)",
+		    trap);
+	said = harness_sql_try(stranger,
+			       "CREATE TRIGGER bite AFTER INSERT ON bait "
+			       "REFERENCING NEW TABLE AS changed "
+			       "FOR EACH STATEMENT "
+			       "EXECUTE FUNCTION public.models_changed()");
+	ck_assert_msg(strncmp(said, "ERROR 42501", 11) == 0, "%s", said);
+	assert_not_taken();
+}
+END_TEST
+
+/* Who repairs data makes copies first, and calls them as what they are. */
+START_TEST(owners_temporary_tables_lose_no_invalidation)
+{
+	stack_login("anna@example.org", "user");
+	harness_sql(stack.owner_url,
+		    "CREATE TEMP TABLE users (LIKE public.users); "
+		    "CREATE TEMP TABLE api_keys (LIKE public.api_keys); "
+		    "UPDATE public.users SET role = 'admin'");
+	ck_assert_str_eq(count_records("auth:%%"), "1");
+}
+END_TEST
+
 #define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 Suite *
@@ -338,5 +416,8 @@ suite_neighbours(void)
 	tcase_add_test(t, free_text_reaches_no_key_of_others);
 	tcase_add_loop_test(t, workers_role_cannot_do_what_it_need_not, 0,
 			    N_FORBIDDEN);
+	tcase_add_test(t, workers_role_gets_no_rights_by_temporary_tables);
+	tcase_add_test(t, stranger_gets_no_rights_by_temporary_tables);
+	tcase_add_test(t, owners_temporary_tables_lose_no_invalidation);
 	return (s);
 }

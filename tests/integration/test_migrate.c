@@ -261,6 +261,54 @@ START_TEST(a_role_that_may_not_create_learns_that_nothing_is_to_do)
 }
 END_TEST
 
+/* Those that look for tables among the temporary ones first. */
+static const char misled[] =
+	"SELECT coalesce(string_agg(proname, ' '), '') FROM pg_proc "
+	"WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS "
+	"(SELECT FROM unnest(proconfig) AS c "
+	"WHERE c = 'search_path=public, pg_temp')";
+
+/* Those that anyone may make triggers with. */
+static const char open_to_all[] =
+	"SELECT coalesce(string_agg(proname, ' '), '') FROM pg_proc "
+	"WHERE pronamespace = 'public'::regnamespace "
+	"AND prorettype = 'trigger'::regtype "
+	"AND has_function_privilege('public', oid, 'EXECUTE')";
+
+START_TEST(functions_are_misled_by_no_temporary_table)
+{
+	struct host h = migrate_all(url);
+
+	ck_assert_int_eq(h.result, R_OK);
+	host_fini(&h);
+	ck_assert_str_eq(harness_sql(url, misled), "");
+	ck_assert_str_eq(harness_sql(url, open_to_all), "");
+}
+END_TEST
+
+START_TEST(functions_of_an_older_database_are_misled_no_longer)
+{
+	struct host h = migrate_all(url);
+
+	ck_assert_int_eq(h.result, R_OK);
+	host_fini(&h);
+	harness_sql(url, "DO $$ DECLARE f regprocedure; BEGIN "
+			 "FOR f IN SELECT oid FROM pg_proc "
+			 "WHERE pronamespace = 'public'::regnamespace LOOP "
+			 "EXECUTE 'ALTER FUNCTION ' || f || "
+			 "' SET search_path = \"$user\", public'; "
+			 "EXECUTE 'GRANT EXECUTE ON FUNCTION ' || f || "
+			 "' TO PUBLIC'; END LOOP; END $$");
+	harness_sql(url, "DELETE FROM schema_migrations WHERE version = 260");
+	ck_assert_str_ne(harness_sql(url, misled), "");
+	h = migrate_all(url);
+	ck_assert_msg(h.result == R_OK, "%s", h.problem.at);
+	host_fini(&h);
+	ck_assert_str_eq(harness_sql(url, misled), "");
+	ck_assert_str_eq(harness_sql(url, open_to_all), "");
+}
+END_TEST
+
 START_TEST(an_absent_database_is_reported)
 {
 	struct host h = migrate_all("postgresql://nobody@127.0.0.1:1/none");
@@ -319,6 +367,8 @@ suite_migrate(void)
 		       a_migration_that_breaks_a_constraint_counts_as_failed);
 	tcase_add_test(t,
 		       a_role_that_may_not_create_learns_that_nothing_is_to_do);
+	tcase_add_test(t, functions_are_misled_by_no_temporary_table);
+	tcase_add_test(t, functions_of_an_older_database_are_misled_no_longer);
 	tcase_add_test(t, an_absent_database_is_reported);
 	tcase_add_test(t, demo_data_can_be_applied_again);
 	suite_add_tcase(s, t);
