@@ -246,6 +246,61 @@ START_TEST(objects_are_merged_member_by_member)
 }
 END_TEST
 
+/* RFC 7396, appendix A; then what it says nothing of. */
+static const struct {
+	const char *target, *patch, *result;
+} merges[] = {
+	{ "{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}" },
+	{ "{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}" },
+	{ "{\"a\":\"b\"}", "{\"a\":null}", "{}" },
+	{ "{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}" },
+	{ "{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}" },
+	{ "{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}" },
+	{ "{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+	  "{\"a\":{\"b\":\"d\"}}" },
+	{ "{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}" },
+	{ "[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]" },
+	{ "{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]" },
+	{ "{\"a\":\"foo\"}", "null", "null" },
+	{ "{\"a\":\"foo\"}", "\"bar\"", "\"bar\"" },
+	{ "{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}" },
+	{ "[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}" },
+	{ "{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}" },
+	{ "{\"a\":1}", "{}", "{\"a\":1}" },
+	{ "{}", "{}", "{}" },
+	{ "{\"\":1,\"\u00e4\":2}", "{\"\":null,\"\u00e4\":3}",
+	  "{\"\u00e4\":3}" },
+};
+
+START_TEST(merging_is_that_of_rfc_7396)
+{
+	ck_assert_str_eq(harness_sql(stack.owner_url,
+				     "SELECT json_merge_patch('%s', '%s') "
+				     "= '%s'::jsonb",
+				     merges[_i].target, merges[_i].patch,
+				     merges[_i].result),
+			 "t");
+}
+END_TEST
+
+/* Too many in the end, which takes no longer to see than that of few. */
+START_TEST(sixty_thousand_members_are_refused_within_seconds)
+{
+	char *body = scratch_alloc(1048576), *at = body;
+	const struct http_response *r;
+
+	stack_workers(1);
+	at = stpcpy(at, "{\"profile\":{");
+	for (int i = 0; i < 60000; i++)
+		at += sprintf(at, "%s\"k%d\":%d", i > 0 ? "," : "", i, i % 9);
+	stpcpy(at, "}}");
+	r = change("PATCH", "/api/user/data", body, product.anna);
+	assert_status(r, 400);
+	ck_assert_ptr_nonnull(strstr(r->body, "at most 64 KiB"));
+	ck_assert_double_lt(r->ms, harness_limit_ms(2000));
+}
+END_TEST
+
 START_TEST(deleted_user_is_gone_with_key_and_all)
 {
 	const char *id = product_id("anna@example.org");
@@ -392,6 +447,8 @@ suite_mutations(void)
 		t, change_that_collides_with_another_may_be_tried_again, 0,
 		LENGTH(collisions));
 	tcase_add_test(t, objects_are_merged_member_by_member);
+	tcase_add_loop_test(t, merging_is_that_of_rfc_7396, 0, LENGTH(merges));
+	tcase_add_test(t, sixty_thousand_members_are_refused_within_seconds);
 	tcase_add_test(t, deleted_user_is_gone_with_key_and_all);
 	tcase_add_test(t, role_counts_at_once);
 	tcase_add_loop_test(t, sql_that_others_run_shows_within_moments, 0,
