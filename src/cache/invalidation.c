@@ -19,7 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define LOOK_AGAIN_MS 2000 /* without a doorbell */
+#define LOOK_AGAIN_MS 2000 /* when nothing rings, or it is no use */
 #define LOOK_WITHIN_MS 500 /* the first try */
 #define LOOK_DEAF_MS 100   /* while nobody can ring */
 #define TELL_AGAIN_MS 50
@@ -229,16 +229,24 @@ rung(void *arg, bool deaf)
 		v->options.rung(v->options.arg);
 }
 
+/* Will it be well as soon as the server is? */
+static bool
+may_pass(enum result r)
+{
+	return (r == R_OK || r == R_UNAVAILABLE || r == R_TIMEOUT);
+}
+
 static void
-wait_for_news(struct invalidation *v)
+wait_for_news(struct invalidation *v, enum result looked)
 {
 	struct pollfd wake = { .fd = v->wake_fd, .events = POLLIN };
 	uint64_t drained;
 	int pause_ms = LOOK_AGAIN_MS;
 
-	if (doorbell_is_deaf(v->doorbell))
+	if (may_pass(looked) && doorbell_is_deaf(v->doorbell))
 		pause_ms = LOOK_DEAF_MS;
-	else if (v->options.trust_ms > 0) /* well within it, with the look */
+	else if (may_pass(looked) && v->options.trust_ms > 0)
+		/* Well within it, with the look. */
 		pause_ms = (int)(v->options.trust_ms * 2 / 5);
 	if (poll(&wake, 1, pause_ms) > 0)
 		(void)!read(v->wake_fd, &drained, sizeof(drained));
@@ -275,7 +283,7 @@ follow(void *arg)
 			continue;
 		if (r == R_OK && redis_tier_is_usable(v->options.redis))
 			redis_log_prune(v->options.redis);
-		wait_for_news(v);
+		wait_for_news(v, r);
 	}
 	if (batches != NULL) {
 		log_batch_fini(&batches[0]);

@@ -21,6 +21,7 @@
 #define FAIR_TIME_MS 400
 
 #define WARN_EVERY_MS 1000
+#define COMPLAINTS 64
 
 struct postgres {
 	struct postgres_pool *pool;
@@ -28,6 +29,7 @@ struct postgres {
 	char *url, *name;
 	int64_t connect_timeout_ms, statement_timeout_ms;
 	_Atomic int64_t warn_after_ms;
+	_Atomic uint64_t complaints[COMPLAINTS]; /* see is_news() */
 };
 
 void
@@ -99,6 +101,33 @@ is_time_to_warn(struct postgres *pg)
 					       now_ms + WARN_EVERY_MS));
 }
 
+/* The last complaint of the statements whose hash leads here. */
+static _Atomic uint64_t *
+complaint_of(struct postgres *pg, const char *sql)
+{
+	return (&pg->complaints[bytes_hash(bytes_of(sql)) % COMPLAINTS]);
+}
+
+/* Is this said of the statement for the first time since it went well? */
+static bool
+is_news(struct postgres *pg, const char *sql, const char *problem)
+{
+	uint64_t said =
+		bytes_hash_seeded(bytes_of(problem), bytes_hash(bytes_of(sql)));
+
+	return (atomic_exchange(complaint_of(pg, sql), said) != said);
+}
+
+/* What helps against it. */
+static const char *
+advice(const char *state)
+{
+	bool is_missing = strcmp(state, "42P01") == 0 || /* table */
+			  strcmp(state, "42883") == 0;	 /* function */
+
+	return (is_missing ? " (run: warmfront migrate)" : "");
+}
+
 static void
 log_failure(struct postgres *pg, const struct postgres_link *l, enum result r,
 	    const char *sql)
@@ -111,12 +140,15 @@ log_failure(struct postgres *pg, const struct postgres_link *l, enum result r,
 					bytes_of(postgres_link_problem(l)));
 		return;
 	}
-	if (r == R_INTERNAL)
-		level = LOG_LEVEL_ERROR;
+	if (r == R_INTERNAL || r == R_FORBIDDEN)
+		level = is_news(pg, sql, postgres_link_problem(l))
+				? LOG_LEVEL_ERROR
+				: LOG_LEVEL_DEBUG;
 	else if (r == R_CONFLICT || r == R_INVALID || !is_time_to_warn(pg))
 		level = LOG_LEVEL_DEBUG;
-	log_write(level, "postgres: %s%s%s, in: %.200s", state,
-		  state[0] != '\0' ? " " : "", postgres_link_problem(l), sql);
+	log_write(level, "postgres: %s%s%s%s, in: %.200s", state,
+		  state[0] != '\0' ? " " : "", postgres_link_problem(l),
+		  advice(state), sql);
 }
 
 /* Tell the breaker what this run says about the server. */
@@ -144,7 +176,9 @@ struct call {
 static void
 end(struct postgres *pg, struct call *c, enum result r)
 {
-	if (r != R_OK)
+	if (r == R_OK)
+		atomic_store(complaint_of(pg, c->sql), 0);
+	else
 		log_failure(pg, c->link, r, c->sql);
 	report(pg, c->link, r, c->began_ms);
 	postgres_pool_give(pg->pool, c->link);

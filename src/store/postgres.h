@@ -26,7 +26,8 @@
  *		R_TIMEOUT: the deadline, also while all connections were in use; the server's own limits.
  *		R_CONFLICT: SQLSTATE 23505, 23503, 23P01.  R_INVALID: class 22, 23502, 23514; NUL in a text.
  *		R_FORBIDDEN: 42501.
- *		R_INTERNAL: any other SQL error (logged with its SQLSTATE and message; never returned).
+ *		R_INTERNAL: any other SQL error (logged with its SQLSTATE and message, once until the statement
+ *		goes well or says something else; never returned).
  */
 struct postgres;
 

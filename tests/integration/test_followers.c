@@ -58,6 +58,44 @@ START_TEST(follower_that_was_cut_off_catches_up)
 }
 END_TEST
 
+/* Lines of the worker's log that have both. */
+static unsigned
+lines_with(const char *one, const char *other)
+{
+	char *log = harness_worker_log(stack.worker), *rest = NULL;
+	unsigned n = 0;
+
+	for (char *line = strtok_r(log, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest))
+		n += strstr(line, one) != NULL && strstr(line, other) != NULL;
+	return (n);
+}
+
+START_TEST(worker_without_a_schema_waits_for_it_in_peace)
+{
+	static const char asked[] = "in: SELECT cache_log_position()";
+	const char *name = scratch_printf("bare_%d", (int)getpid());
+	struct harness_env *owner = harness_env_copy(stack.env);
+	double began;
+
+	harness_env_set(owner, "DATABASE_URL", "%s",
+			harness_postgres_database(stack.postgres, name, NULL));
+	harness_env_set(stack.env, "DATABASE_URL", "%s",
+			harness_postgres_url(stack.postgres, "warmfront",
+					     name));
+	began = harness_now_ms();
+	stack_workers(1);
+	wait_until(lines_with(asked, " debug ") >= 3, 20000);
+	ck_assert_double_gt(harness_now_ms() - began, 1500);
+	ck_assert_uint_eq(lines_with(asked, " error "), 1);
+	ck_assert_uint_ge(lines_with("(run: warmfront migrate), ", asked), 4);
+	harness_migrate(owner);
+	wait_until(strstr(stack_get("/api/health/cache", NULL)->body,
+			  "{\"status\":\"ok\""),
+		   10000);
+}
+END_TEST
+
 static bool
 are_listening(const char *n)
 {
@@ -341,6 +379,7 @@ suite_followers(void)
 	tcase_add_loop_test(t, listener_that_cannot_connect_holds_up_nobody, 0,
 			    2);
 	tcase_add_test(t, worker_ends_while_the_doorbell_rings);
+	tcase_add_test(t, worker_without_a_schema_waits_for_it_in_peace);
 	tcase_add_test(t, worker_that_cannot_follow_distrusts_its_memory);
 	tcase_add_loop_test(t, follower_behind_a_pruned_log_drops_all, 0, 3);
 	tcase_add_loop_test(t, database_that_has_lost_positions_misleads_nobody,
