@@ -194,6 +194,24 @@ spawn_stops() {
 	! "$spawn" status && answers 503 "$site$path" -k
 }
 
+# spawn-fcgi looks for a tenth of a second whether they go on.
+bad_start_is_explained() {
+	(cat "$WARMFRONT_ENV" && echo HANDLERS=nonesuch) >"$scratch/etc/bad"
+	if WARMFRONT_ENV=$scratch/etc/bad "$spawn" start 2 >"$scratch/said" 2>&1; then
+		echo "it says that all is well"
+		return 1
+	fi
+	grep -q 'HANDLERS: "nonesuch" is none of' "$scratch/said" ||
+		{ cat "$scratch/said"; return 1; }
+}
+
+spawn_explains() {
+	local pid
+	eventually 10 bad_start_is_explained || return
+	# shellcheck disable=SC2013
+	for pid in $(cat "$scratch/run/worker.pids"); do eventually 10 gone "$pid" || return; done
+}
+
 spawn_runs_in_front() {
 	background run "$spawn" run
 	eventually 10 answers 200 "$site$path" -k && kill -TERM "$daemon" &&
@@ -370,6 +388,7 @@ check "nginx: an address that tries keys is limited" wrong_keys_are_limited
 check "nginx: too large a body is a 413 problem" too_large_is_a_problem
 check "cron: the line reaches the worker" cron_reaches_the_worker
 check "spawn-fcgi: stop ends them" spawn_stops
+check "spawn-fcgi: start says what keeps workers from starting" spawn_explains
 check "spawn-fcgi: run, in the foreground, ends with 0" spawn_runs_in_front
 if command -v multiwatch >/dev/null; then
 	check "spawn-fcgi: watch replaces what was killed" spawn_watches
