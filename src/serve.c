@@ -249,10 +249,8 @@ start_routes(struct worker *w)
 {
 	const struct endpoint *families[POLICIES_MAX];
 	unsigned i, n = 0;
-	enum result r = policies_check_handlers(w->config, &w->problem);
+	enum result r;
 
-	if (r != R_OK)
-		return (r);
 	for (i = 0; i < handlers_count; i++)
 		if (config_has_word(w->config, SET_HANDLERS,
 				    bytes_of(handlers[i].name)))
@@ -415,6 +413,8 @@ serve(const struct config *c, int argc, char **argv)
 	r = config_require(c, SET_DATABASE_URL, &w.problem);
 	if (r == R_OK)
 		r = config_require(c, SET_CACHE_KEY_SECRET, &w.problem);
+	if (r == R_OK)
+		r = policies_check_handlers(c, &w.problem);
 	while (r == R_OK && n < STAGES) {
 		r = stages[n].start != NULL ? stages[n].start(&w) : R_OK;
 		if (r != R_OK && w.problem.len == 0)
