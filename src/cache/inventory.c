@@ -51,7 +51,7 @@ list_keys(struct cache *c, const struct inventory_page *page, struct buf *to,
 	  int64_t *total)
 {
 	static const char sql[] =
-		"WITH found AS (SELECT cache_key, size_bytes, "
+		"WITH found AS NOT MATERIALIZED (SELECT cache_key, size_bytes, "
 		"fresh_until, expires_at FROM cache_entries "
 		"WHERE cache_key LIKE $1 AND expires_at > now()), "
 		"page AS (SELECT * FROM found ORDER BY cache_key COLLATE \"C\" "

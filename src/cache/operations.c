@@ -27,27 +27,20 @@ operations_metrics(struct cache *c, struct metrics_report *out)
 	return (metrics_collect(cache_tiers(c)->metrics, out));
 }
 
-/* The scopes as patterns of keys: LIKE, users hashed. */
+/* The scopes as keys name users, for PostgreSQL. */
 static enum result
-like_array(struct cache *c, struct bytes scopes, struct buf *array)
+scope_array(struct cache *c, struct bytes scopes, struct buf *array)
 {
-	struct buf likes = { 0 }, key = { 0 };
-	struct bytes scope;
+	struct buf hashed = { 0 };
 	enum result r;
 
 	while (scopes.len > 0) {
-		scope = bytes_cut(&scopes, '\0');
-		buf_clear(&key);
-		cache_hash_users(c, scope, &key);
-		glob_add_like(&likes, buf_bytes(&key));
-		buf_char(&likes, '\0');
-		if (buf_error(&key) != R_OK)
-			break;
+		cache_hash_users(c, bytes_cut(&scopes, '\0'), &hashed);
+		buf_char(&hashed, '\0');
 	}
-	postgres_add_array(array, buf_bytes(&likes));
-	r = buf_error(&likes) != R_OK ? buf_error(&likes) : buf_error(&key);
-	buf_fini(&likes);
-	buf_fini(&key);
+	postgres_add_array(array, buf_bytes(&hashed));
+	r = buf_error(&hashed);
+	buf_fini(&hashed);
 	return (r != R_OK ? r : buf_error(array));
 }
 
@@ -71,6 +64,19 @@ log_scopes(struct cache *c, struct bytes scopes, enum cache_invalidation how)
 	return (r != R_OK ? r : cache_catch_up(c));
 }
 
+/* The entries that the scopes of $1 match, each looked up by an index: exact keys; prefixes
+ * (";" comes next to ":" in the order of bytes), for each of which OFFSET makes it a query
+ * of its own; all. */
+#define MATCHED                                                            \
+	"WITH matched AS (SELECT id FROM cache_entries "                   \
+	"WHERE cache_key = ANY ($1::text[]) "                              \
+	"UNION ALL SELECT e.id FROM unnest($1::text[]) AS s, "             \
+	"LATERAL (SELECT id FROM cache_entries "                           \
+	"WHERE cache_key COLLATE \"C\" >= left(s, -1) "                    \
+	"AND cache_key COLLATE \"C\" < left(s, -2) || ';' OFFSET 0) AS e " \
+	"WHERE right(s, 2) = ':*' "                                        \
+	"UNION ALL SELECT id FROM cache_entries WHERE '*' = ANY ($1::text[])) "
+
 enum result
 operations_invalidate(struct cache *c, struct bytes scopes,
 		      enum cache_invalidation how,
@@ -78,30 +84,31 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 {
 	/* Nothing finds these rows any more; so that they count once, they
 	 * go. */
-	static const char gone[] =
-		"WITH gone AS (DELETE FROM cache_entries "
-		"WHERE cache_key LIKE ANY ($1::text[]) AND fence < $2::bigint "
-		"RETURNING expires_at) "
-		"SELECT count(*) FILTER (WHERE expires_at > now()) FROM gone";
-	static const char stale[] =
-		"WITH stale AS (UPDATE cache_entries SET fresh_until = now() "
-		"WHERE cache_key LIKE ANY ($1::text[]) AND fence < $2::bigint "
-		"AND fresh_until > now() RETURNING 1) "
-		"SELECT count(*) FROM stale";
+	static const char gone[] = MATCHED
+		", gone AS (DELETE FROM cache_entries "
+		"WHERE id = ANY (ARRAY(SELECT id FROM matched)) "
+		"AND fence < $2::bigint RETURNING expires_at) "
+		"SELECT count(*) FILTER (WHERE expires_at > now()) "
+		"FROM gone";
+	static const char stale[] = MATCHED
+		", stale AS (UPDATE cache_entries "
+		"SET fresh_until = now() "
+		"WHERE id = ANY (ARRAY(SELECT id FROM matched)) "
+		"AND fence < $2::bigint AND fresh_until > now() "
+		"RETURNING 1) SELECT count(*) FROM stale";
 	const struct tiers *t = cache_tiers(c);
 	struct postgres_value values[2];
 	struct postgres_rows *rows;
-	struct buf likes = { 0 };
+	struct buf array = { 0 };
 	char position[24];
 	enum result r;
 
-	if ((r = like_array(c, scopes, &likes)) != R_OK ||
+	if ((r = scope_array(c, scopes, &array)) != R_OK ||
 	    (r = log_scopes(c, scopes, how)) != R_OK)
 		goto out;
-	/* What was loaded since has a younger fence, and stays. */
 	snprintf(position, sizeof(position), "%lld",
 		 (long long)invalidation_position(t->invalidation));
-	values[0] = postgres_text(buf_bytes(&likes));
+	values[0] = postgres_text(buf_bytes(&array));
 	values[1] = postgres_text(bytes_of(position));
 	r = postgres_query(t->pg, slow_deadline(),
 			   how == CACHE_SOFT ? stale : gone, values, 2, &rows);
@@ -113,7 +120,7 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 	buf_add(&out->scopes, scopes);
 	r = buf_error(&out->scopes);
 out:
-	buf_fini(&likes);
+	buf_fini(&array);
 	return (r);
 }
 

@@ -152,6 +152,66 @@ START_TEST(event_takes_out_one_users_entries)
 }
 END_TEST
 
+/* Keys as they may be, in the order of their bytes; what a pattern takes out of them. */
+#define ODD_KEYS                                                              \
+	"'Odd:x', 'odd', 'odd:', 'odd:%', 'odd:a%b', 'odd:a:b', 'odd:a\\b', " \
+	"'odd:a_b', 'odd:axb', 'odd:s', 'odd:s:1', 'odd:s:z', 'odd:s;', "     \
+	"'odd:\u00e9', 'odd:\u00e9:1', 'odd:\u00e9\u00e9:1', 'odd:\U0001f600', 'odd;', 'oddity:x'"
+
+static const struct {
+	const char *pattern, *taken;
+} takings[] = {
+	{ "odd:a%b", "odd:a%b" },
+	{ "odd:a_b", "odd:a_b" },
+	{ "odd:%", "odd:%" },
+	{ "odd:a\\\\\\\\b", "odd:a\\b" },
+	{ "odd:\u00e9", "odd:\u00e9" },
+	{ "odd:\U0001f600", "odd:\U0001f600" },
+	{ "odd:s:*", "odd:s:1 odd:s:z" },
+	{ "odd:\u00e9:*", "odd:\u00e9:1" },
+	{ "odd:a_b:*", "" },
+	{ "odd:*",
+	  "odd: odd:% odd:a%b odd:a:b odd:a\\b odd:a_b odd:axb odd:s odd:s:1 "
+	  "odd:s:z odd:s; odd:\u00e9 odd:\u00e9:1 odd:\u00e9\u00e9:1 odd:\U0001f600" },
+	{ "odd:a?b", "odd:a%b odd:a:b odd:a\\b odd:a_b odd:axb" },
+	{ "odd:?:1", "odd:s:1 odd:\u00e9:1" },
+};
+
+START_TEST(pattern_takes_out_just_the_keys_it_matches)
+{
+	const char *admin = stack_login("root@example.org", "admin");
+	const char *soft = _i % 2 == 0 ? "false" : "true";
+	json_t *answer;
+
+	stack_workers(1);
+	harness_sql(stack.owner_url,
+		    "CREATE TABLE odd AS SELECT unnest(ARRAY[%s]) AS key; "
+		    "INSERT INTO cache_entries (cache_key, wire, fence, "
+		    "loaded_at, fresh_until, expires_at, size_bytes) "
+		    "SELECT key, '', 0, now(), now() + interval '1 hour', "
+		    "now() + interval '1 day', 0 FROM odd",
+		    ODD_KEYS);
+	answer = invalidate(admin,
+			    scratch_printf("{\"pattern\":\"%s\",\"soft\":%s}",
+					   takings[_i / 2].pattern, soft));
+	ck_assert_str_eq(
+		harness_sql(stack.owner_url,
+			    "SELECT coalesce(string_agg(key, ' ' "
+			    "ORDER BY key COLLATE \"C\"), '') FROM odd "
+			    "WHERE NOT EXISTS (SELECT FROM cache_entries "
+			    "WHERE cache_key = key AND fresh_until > now())"),
+		takings[_i / 2].taken);
+	ck_assert_str_eq(
+		harness_sql(
+			stack.owner_url,
+			"SELECT count(*) FROM odd WHERE NOT EXISTS "
+			"(SELECT FROM cache_entries WHERE cache_key = key)"),
+		_i % 2 == 0 ? scratch_printf("%lld",
+					     tree_int(answer, "invalidated"))
+			    : "0");
+}
+END_TEST
+
 static const char *const malformed[] = {
 	"{}",
 	"[]",
@@ -336,6 +396,8 @@ suite_by_hand(void)
 	tcase_add_test(t, invalidation_waits_for_a_slow_log);
 	tcase_add_test(t, invalidation_has_more_time_than_other_statements);
 	tcase_add_test(t, event_takes_out_one_users_entries);
+	tcase_add_loop_test(t, pattern_takes_out_just_the_keys_it_matches, 0,
+			    (int)(2 * sizeof(takings) / sizeof(takings[0])));
 	tcase_add_loop_test(t, malformed_invalidation_is_refused, 0,
 			    (int)(sizeof(malformed) / sizeof(malformed[0])));
 	tcase_add_test(t, keys_are_listed_by_pattern_in_pages);
