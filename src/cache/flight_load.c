@@ -220,8 +220,9 @@ flight_load(void *arg)
 	struct flight *f = arg;
 	struct tiers *t = &f->home->tiers;
 	const struct cache_source *source = f->query.source;
-	const struct parts_options parts = {
+	struct parts_options parts = {
 		.timers = t->timers,
+		.memory = t->memory,
 		.fetch = fetch_part,
 		.fetcher = f->home,
 		.there = parts_are_there,
@@ -231,6 +232,7 @@ flight_load(void *arg)
 	flight_begin_step(f);
 	f->began_ms = clock_monotonic_ms();
 	f->fence = fence_now(f);
+	parts.since = f->since;
 	f->load = (struct cache_load){
 		.key = f->query.key,
 		.arguments = f->query.arguments,

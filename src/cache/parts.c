@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PATIENCE_MS 4000 /* at least, once the first part is there */
 
@@ -155,17 +156,33 @@ parts_list(const struct parts *p, unsigned *count)
 	return (p == NULL ? NULL : p->of);
 }
 
+/* The position up to which no record matches a part's value. */
+static int64_t
+reaches(const struct parts *p, const struct entry *e)
+{
+	struct entry *held = memory_look(p->options.memory, e->key);
+	int64_t reached = e->fence;
+
+	if (held != NULL && reached < p->options.since &&
+	    held->life.fresh_until_ms > clock_wall_ms() &&
+	    strcmp(held->etag, e->etag) == 0)
+		reached = p->options.since;
+	entry_unref(held);
+	return (reached);
+}
+
 void
 parts_limit(const struct parts *p, struct lifetime *life, int64_t *fence)
 {
 	const struct entry *e;
+	int64_t reached;
 	unsigned i;
 
 	for (i = 0; p != NULL && i < p->count; i++) {
 		if ((e = p->of[i].answer.entry) == NULL)
 			continue;
-		if (e->fence < *fence)
-			*fence = e->fence;
+		if ((reached = reaches(p, e)) < *fence)
+			*fence = reached;
 		if (e->life.refresh_at_ms < life->refresh_at_ms)
 			life->refresh_at_ms = e->life.refresh_at_ms;
 		if (e->life.fresh_until_ms < life->fresh_until_ms)

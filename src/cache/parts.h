@@ -3,6 +3,7 @@
 #define PARTS_H
 
 #include "../base/timer.h"
+#include "memory.h"
 #include "query.h"
 
 /*
@@ -13,6 +14,8 @@ struct parts;
 
 struct parts_options {
 	struct timers *timers;
+	struct memory *memory;
+	int64_t since; /* the position that memory has been told of */
 	void (*fetch)(void *fetcher, const struct cache_query *q,
 		      cache_done *done, void *arg);
 	void *fetcher;
@@ -30,7 +33,9 @@ MUST_USE bool parts_fetch(const struct cache_query *whole,
 /* After `there`: the parts; NULL for NULL. */
 const struct cache_part *parts_list(const struct parts *p, unsigned *count);
 
-/* The whole is no younger and lives no longer than any part in it. */
+/* The whole is no younger and lives no longer than any part in it.  But a value that memory
+ * holds, fresh, is matched by no record up to `since`, however long ago it was loaded: so
+ * a record for the whole alone does not count against what is made after it. */
 void parts_limit(const struct parts *p, struct lifetime *life, int64_t *fence);
 
 void parts_free(struct parts *p); /* parts that come later are dropped */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MOST 8
+#define SINCE 20 /* what memory has been told of */
 
 /* The fetches under way; a test answers them when it likes. */
 static struct asked {
@@ -23,6 +24,7 @@ static unsigned n_asked, n_listed;
 static enum { LATER, AT_ONCE } answers;
 
 static struct timers *timers;
+static struct memory *memory;
 static struct parts *parts;
 static atomic_uint there_calls;
 static bool out_was_set;
@@ -101,6 +103,8 @@ begin(unsigned count)
 	const struct cache_load load = { .key = BYTES("whole"),
 					 .deadline_ms = 12345 };
 	const struct parts_options options = { .timers = timers,
+					       .memory = memory,
+					       .since = SINCE,
 					       .fetch = fetch,
 					       .fetcher = asked,
 					       .there = there,
@@ -116,6 +120,8 @@ setup(void)
 	clock_advance_ms(0); /* waits look out for jumps from now on */
 	timers = timers_new();
 	ck_assert_ptr_nonnull(timers);
+	memory = memory_new(1 << 20);
+	ck_assert_ptr_nonnull(memory);
 	n_asked = 0;
 	atomic_store(&there_calls, 0);
 	parts = NULL;
@@ -125,6 +131,7 @@ static void
 teardown(void)
 {
 	parts_free(parts);
+	memory_free(memory);
 	timers_free(timers);
 }
 
@@ -351,6 +358,47 @@ START_TEST(whole_is_no_younger_and_lives_no_longer_than_its_parts)
 }
 END_TEST
 
+/* A part's answer is an entry that is fresh for as long; memory holds it or not. */
+static void
+answer_with(int64_t fresh_ms, bool held)
+{
+	int64_t now_ms = clock_wall_ms();
+	const struct entry_parts p = {
+		.key = BYTES("part"),
+		.body = BYTES("body"),
+		.life = { now_ms, now_ms, now_ms + fresh_ms, now_ms + 60000 },
+		.fence = 7,
+	};
+	struct cache_answer a = { .result = R_OK };
+
+	ck_assert_int_eq(entry_new(&p, &a.entry), R_OK);
+	if (held)
+		memory_put(memory, a.entry);
+	asked[0].done(asked[0].arg, &a);
+}
+
+static const struct {
+	int64_t fresh_ms;
+	bool held;
+	int64_t fence; /* of the whole */
+} reaching[] = {
+	{ 60000, true, SINCE },
+	{ 60000, false, 7 },
+	{ -1, true, 7 }, /* perhaps by a soft record */
+};
+
+START_TEST(part_that_memory_vouches_for_makes_no_whole_older)
+{
+	struct lifetime life = { 0 };
+	int64_t fence = 50;
+
+	ck_assert(begin(1));
+	answer_with(reaching[_i].fresh_ms, reaching[_i].held);
+	parts_limit(parts, &life, &fence);
+	ck_assert_int_eq(fence, reaching[_i].fence);
+}
+END_TEST
+
 static void *
 answer_from_a_thread(void *arg)
 {
@@ -407,6 +455,9 @@ suite_parts(void)
 	tcase_add_test(t, no_memory_fetches_nothing);
 	tcase_add_test(t,
 		       whole_is_no_younger_and_lives_no_longer_than_its_parts);
+	tcase_add_loop_test(t,
+			    part_that_memory_vouches_for_makes_no_whole_older,
+			    0, (int)(sizeof(reaching) / sizeof(reaching[0])));
 	tcase_add_test(t, parts_that_come_at_once_from_many_threads_call_once);
 	suite_add_tcase(s, t);
 	return (s);
