@@ -36,7 +36,7 @@ add_event(struct run *r, struct bytes name, struct bytes user,
 	return (buf_error(scopes));
 }
 
-/* Which of the three ways was asked for, as scopes or as a glob. */
+/* What was asked for, in one of the three ways, as scopes. */
 static enum result
 read_scopes(struct run *r, struct buf *scopes)
 {
@@ -58,52 +58,50 @@ read_scopes(struct run *r, struct buf *scopes)
 	}
 	if (event->at != NULL)
 		return (add_event(r, *event, *user, scopes));
-	if (category->at != NULL && !bytes_equal(*category, BYTES("all"))) {
+	if (pattern->at != NULL)
+		return (operations_resolve(r->services->cache, *pattern,
+					   scopes));
+	if (!bytes_equal(*category, BYTES("all"))) {
 		buf_add(scopes, *category);
 		buf_char(scopes, ':');
 	}
-	if (category->at != NULL)
-		buf_add(scopes, (struct bytes){ "*", 2 });
+	buf_add(scopes, (struct bytes){ "*", 2 });
 	return (buf_error(scopes));
 }
 
 static void
-add_touched(struct buf *to, const struct operations_touched *touched)
+add_touched(struct buf *to, int64_t entries, struct bytes scopes)
 {
-	struct bytes rest = buf_bytes(&touched->scopes);
 	unsigned shown = 0;
 
 	buf_printf(to, "{\"data\":{\"invalidated\":%lld,\"scopes\":[",
-		   (long long)touched->entries);
-	for (; rest.len > 0 && shown < 100; shown++) {
+		   (long long)entries);
+	for (; scopes.len > 0 && shown < 100; shown++) {
 		if (shown > 0)
 			buf_char(to, ',');
-		buf_json(to, bytes_cut(&rest, '\0'));
+		buf_json(to, bytes_cut(&scopes, '\0'));
 	}
-	buf_str(to, rest.len > 0 ? "],\"more\":true}}" : "]}}");
+	buf_str(to, scopes.len > 0 ? "],\"more\":true}}" : "]}}");
 }
 
 static enum result
 run_invalidate(struct run *r)
 {
-	struct operations_touched touched = { 0 };
 	enum cache_invalidation how =
 		bytes_equal(r->values->of[5], BYTES("true")) ? CACHE_SOFT
 							     : CACHE_HARD;
-	struct bytes pattern = r->values->of[2];
 	struct buf scopes = { 0 };
+	int64_t entries = 0;
 	enum result result = read_scopes(r, &scopes);
 
-	if (result == R_OK && pattern.at != NULL)
-		result = operations_invalidate_glob(r->services->cache, pattern,
-						    how, &touched);
-	else if (result == R_OK)
+	if (result == R_OK)
+		result = wholes_add(r->services->router, &scopes);
+	if (result == R_OK)
 		result = operations_invalidate(r->services->cache,
 					       buf_bytes(&scopes), how,
-					       &touched);
+					       &entries);
 	if (result == R_OK)
-		add_touched(&r->body, &touched);
-	buf_fini(&touched.scopes);
+		add_touched(&r->body, entries, buf_bytes(&scopes));
 	buf_fini(&scopes);
 	return (result);
 }
@@ -138,6 +136,33 @@ add_refreshed(struct buf *to, struct bytes key, const struct entry *e)
 			       1000));
 }
 
+/* Nobody is shown what was made of the part before it was loaded.  What was there is made
+ * anew, which loads no other part that is fresh; if that fails, who asks for it tries. */
+static enum result
+renew_wholes(struct run *r, const struct cache_part *part)
+{
+	struct cache_part whole;
+	int64_t entries;
+	unsigned at = 0;
+	enum result result;
+
+	while ((result = wholes_next(r->services->router, &at,
+				     buf_bytes(&part->log_key), &whole)) ==
+	       R_OK) {
+		entries = 0;
+		result = operations_invalidate(r->services->cache,
+					       buf_bytes(&whole.log_key),
+					       CACHE_HARD, &entries);
+		if (result == R_OK && entries > 0)
+			cache_wait(r->services->cache, &whole, 1, CACHE_USUAL);
+		cache_part_fini(&whole);
+		if (result != R_OK)
+			return (result);
+	}
+	cache_part_fini(&whole);
+	return (result == R_NOT_FOUND ? R_OK : result);
+}
+
 /* Ask the question again that the stored answer was to.  What others have in memory is
  * stale from now on, so that they take the new answer. */
 static enum result
@@ -162,6 +187,8 @@ ask_again(struct run *r, const struct served *served, struct bytes arguments)
 		if (result == R_TOO_LARGE) /* not what we were sent */
 			result = R_BAD_ANSWER;
 	}
+	if (result == R_OK)
+		result = renew_wholes(r, &part);
 	if (result == R_OK)
 		add_refreshed(&r->body, key, part.answer.entry);
 	cache_part_fini(&part);

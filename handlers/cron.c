@@ -96,14 +96,10 @@ warm_rows(struct task *t, struct postgres_rows *rows)
 static void
 warm_defaults(struct task *t)
 {
-	const struct param *p = t->served->endpoint->params;
 	struct cache_part part = { 0 };
-	struct values values = { .count = t->served->n_params + 1 };
-	unsigned i;
+	struct values values;
 
-	for (i = 1; i < values.count; i++)
-		if (p[i - 1].otherwise != NULL)
-			values.of[i] = bytes_of(p[i - 1].otherwise);
+	endpoint_defaults(t->served, &values);
 	t->result = endpoint_part(t->served, &values, &part);
 	if (t->result == R_OK)
 		warm_batch(t, &part, 1);

@@ -16,6 +16,7 @@
 #include "../src/web/endpoint.h"
 #include "../src/web/events.h"
 #include "../src/web/router.h"
+#include "../src/web/wholes.h"
 
 /* {name}_endpoints of every line of handlers.def. */
 #define HANDLER(name) extern const struct endpoint name##_endpoints[];

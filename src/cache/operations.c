@@ -79,8 +79,7 @@ log_scopes(struct cache *c, struct bytes scopes, enum cache_invalidation how)
 
 enum result
 operations_invalidate(struct cache *c, struct bytes scopes,
-		      enum cache_invalidation how,
-		      struct operations_touched *out)
+		      enum cache_invalidation how, int64_t *entries)
 {
 	/* Nothing finds these rows any more; so that they count once, they
 	 * go. */
@@ -101,9 +100,9 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 	struct postgres_rows *rows;
 	struct buf array = { 0 };
 	char position[24];
-	enum result r;
+	enum result r = R_OK;
 
-	if ((r = scope_array(c, scopes, &array)) != R_OK ||
+	if (scopes.len == 0 || (r = scope_array(c, scopes, &array)) != R_OK ||
 	    (r = log_scopes(c, scopes, how)) != R_OK)
 		goto out;
 	snprintf(position, sizeof(position), "%lld",
@@ -114,11 +113,9 @@ operations_invalidate(struct cache *c, struct bytes scopes,
 			   how == CACHE_SOFT ? stale : gone, values, 2, &rows);
 	if (r != R_OK)
 		goto out;
-	out->entries = postgres_get_int(rows, 0, 0);
+	*entries = postgres_get_int(rows, 0, 0);
 	postgres_rows_free(rows);
-	counters_add(0, COUNT_INVALIDATED, (uint64_t)out->entries);
-	buf_add(&out->scopes, scopes);
-	r = buf_error(&out->scopes);
+	counters_add(0, COUNT_INVALIDATED, (uint64_t)*entries);
 out:
 	buf_fini(&array);
 	return (r);
@@ -126,7 +123,7 @@ out:
 
 /* The keys that a glob matches; its widest scope when there are too many. */
 static enum result
-resolve(struct cache *c, struct bytes glob, struct buf *scopes)
+find_keys(struct cache *c, struct bytes glob, struct buf *scopes)
 {
 	static const char sql[] =
 		"SELECT cache_key FROM cache_entries "
@@ -151,7 +148,8 @@ resolve(struct cache *c, struct bytes glob, struct buf *scopes)
 		return (r);
 	n = postgres_count(rows);
 	if (n == (unsigned)strtoul(KEYS_MOST, NULL, 10)) {
-		end = strcspn(glob.at, "*?\\");
+		for (end = 0; strchr("*?\\", glob.at[end]) == NULL; end++)
+			;
 		while (end > 0 && glob.at[end - 1] != ':')
 			end--;
 		buf_add(scopes, (struct bytes){ glob.at, end });
@@ -167,27 +165,13 @@ resolve(struct cache *c, struct bytes glob, struct buf *scopes)
 }
 
 enum result
-operations_invalidate_glob(struct cache *c, struct bytes glob,
-			   enum cache_invalidation how,
-			   struct operations_touched *out)
+operations_resolve(struct cache *c, struct bytes glob, struct buf *scopes)
 {
-	struct buf scopes = { 0 }, text = { 0 };
-	enum result r = R_OK;
-
-	buf_add(&text, glob); /* ended by a NUL */
-	if (buf_error(&text) != R_OK)
-		r = buf_error(&text);
-	else if (glob_is_scope(glob))
-		buf_add(&scopes, (struct bytes){ text.at, text.len + 1 });
-	else
-		r = resolve(c, buf_bytes(&text), &scopes);
-	if (r == R_OK)
-		r = buf_error(&scopes);
-	if (r == R_OK && scopes.len > 0)
-		r = operations_invalidate(c, buf_bytes(&scopes), how, out);
-	buf_fini(&text);
-	buf_fini(&scopes);
-	return (r);
+	if (!glob_is_scope(glob))
+		return (find_keys(c, glob, scopes));
+	buf_add(scopes, glob);
+	buf_char(scopes, '\0');
+	return (buf_error(scopes));
 }
 
 bool

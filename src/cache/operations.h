@@ -14,23 +14,18 @@
 MUST_USE enum result operations_metrics(struct cache *c,
 					struct metrics_report *out);
 
-/* What `glob` matches: "*" any characters, "?" one, "\" quotes the next.  A
- * glob that is a scope (scope.h) is logged as it is; any other as the keys
- * that it matches now in PostgreSQL, which has what Redis has, but not what there was
+/* Append what `glob` matches as scopes of the log, each ended by a NUL: "*" any characters,
+ * "?" one, "\" quotes the next.  A glob that is a scope (scope.h) is that; any other is the
+ * keys that it matches now in PostgreSQL, which has what Redis has, but not what there was
  * no room for, nor what another worker loads for the first time. */
-struct operations_touched {
-	int64_t entries;   /* that were there, and are gone or stale now */
-	struct buf scopes; /* of the log, each ended by a NUL */
-};
-MUST_USE enum result operations_invalidate_glob(struct cache *c,
-						struct bytes glob,
-						enum cache_invalidation how,
-						struct operations_touched *out);
+MUST_USE enum result operations_resolve(struct cache *c, struct bytes glob,
+					struct buf *scopes);
 
-/* The same for scopes as the log names them, each ended by a NUL. */
+/* Log the scopes, a NUL after each, if there are any, and take what they match out of PostgreSQL; `entries`
+ * is how many were there, and are gone or stale now. */
 MUST_USE enum result operations_invalidate(struct cache *c, struct bytes scopes,
 					   enum cache_invalidation how,
-					   struct operations_touched *out);
+					   int64_t *entries);
 
 /* Do `job` while no other process of the deployment does one of this name;
  * false when one does. */

@@ -54,6 +54,18 @@ endpoint_values(const struct served *e, struct bytes arguments,
 	return (R_INVALID);
 }
 
+void
+endpoint_defaults(const struct served *e, struct values *out)
+{
+	const struct param *p = e->endpoint->params;
+	unsigned i;
+
+	*out = (struct values){ .count = e->n_params + 1 };
+	for (i = 1; i < out->count; i++)
+		if (p[i - 1].otherwise != NULL)
+			out->of[i] = bytes_of(p[i - 1].otherwise);
+}
+
 static enum result
 load(void *context, struct cache_load *cache)
 {
@@ -241,6 +253,10 @@ flaw(const struct endpoint *e, enum method method, struct bytes path)
 		return ("has .load but no .policy");
 	if (e->load != NULL && (wrong = flaw_in_key(e)) != NULL)
 		return (wrong);
+	if (e->parts != NULL && e->load == NULL)
+		return ("has .parts but no .load");
+	if (e->parts != NULL && has_name(bytes_of(e->key), "user"))
+		return ("has .parts but {user} in its .key");
 	if ((wrong = flaw_in_sql(e)) != NULL)
 		return (wrong);
 	return (flaw_in_params(e, path));

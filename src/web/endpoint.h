@@ -118,7 +118,10 @@ struct endpoint {
 	const char *key;
 	struct policy policy; /* defaults; category names the settings */
 	load_fn *load;
-	parts_fn *parts; /* optional */
+
+	/* Optional: its defaults, which ask for no user, ask for a value made
+	 * of others. */
+	parts_fn *parts;
 
 	/* In the body of a PATCH at least one parameter is given; which of
 	 * its absent ones mean "as it was" its SQL says. */
@@ -199,6 +202,10 @@ MUST_USE enum result endpoint_query(const struct served *e,
 MUST_USE enum result endpoint_values(const struct served *e,
 				     struct bytes arguments,
 				     struct values *out);
+
+/* The values of the one question without a caller: all parameters at their
+ * defaults. */
+void endpoint_defaults(const struct served *e, struct values *out);
 
 /* Fill in `part` for another endpoint of the same services with these
  * values. */

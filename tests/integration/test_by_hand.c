@@ -93,31 +93,6 @@ START_TEST(whole_of_stale_parts_that_is_taken_out_is_made_anew)
 }
 END_TEST
 
-/* The parts are older than the record that takes the whole out, which is made of them. */
-START_TEST(whole_that_is_taken_out_is_kept_again)
-{
-	const char *admin = stack_login("root@example.org", "admin");
-	bool soft = _i % 2 != 0;
-
-	if (_i / 2 == 1)
-		harness_env_set(stack.env, "NEAR_CACHE", "off");
-	if (_i / 2 == 2)
-		harness_env_set(stack.env, "DISABLE_REDIS_CACHE", "true");
-	stack_workers(1);
-	assert_status(stack_get("/api/models", NULL), 200);
-	invalidate(admin,
-		   soft ? "{\"pattern\":\"models:all:all\",\"soft\":true}"
-			: "{\"pattern\":\"models:all:all\"}");
-	assert_cache(stack_get("/api/models", NULL), soft ? "STALE" : "MISS",
-		     NULL);
-	wait_until(strcmp(http_header(stack_get("/api/models", NULL),
-				      "X-Cache"),
-			  "HIT") == 0,
-		   soft ? 5000 : 0);
-	ck_assert_uint_eq(stack_upstream_count("/"), 2);
-}
-END_TEST
-
 /* The first look at the log is a short one. */
 START_TEST(invalidation_waits_for_a_slow_log)
 {
@@ -432,12 +407,6 @@ suite_by_hand(void)
 		t,
 		refresh_of_too_large_a_catalogue_is_not_the_fault_of_the_request);
 	tcase_add_test(t, refreshed_key_is_new_on_every_worker);
-	suite_add_tcase(s, t);
-	t = tcase_create("wholes");
-	tcase_set_timeout(t, 120);
-	tcase_add_unchecked_fixture(t, stack_start, stack_stop);
-	tcase_add_checked_fixture(t, stack_begin, stack_end);
-	tcase_add_loop_test(t, whole_that_is_taken_out_is_kept_again, 0, 6);
 	suite_add_tcase(s, t);
 	return (s);
 }

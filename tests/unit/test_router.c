@@ -219,6 +219,13 @@ static const struct query uneven_queries[] = {
 };
 static struct param many_params[VALUES_MAX + 1];
 
+static unsigned
+list_parts(const struct load *l, struct cache_part *parts)
+{
+	(void)l, (void)parts;
+	return (0);
+}
+
 #define POLICY .policy = { "x", 1, 1, 1 }
 
 /* What is wrong, and what the message says of it. */
@@ -264,6 +271,14 @@ static const struct {
 	    .load = load_it,
 	    .params = body_params },
 	  "body" },
+	{ { .route = "PUT /x", .run = run_it, .parts = list_parts }, ".parts" },
+	{ { .route = "GET /x",
+	    .key = "x:{user}",
+	    .access = ACCESS_USER,
+	    POLICY,
+	    .load = load_it,
+	    .parts = list_parts },
+	  ".parts" },
 	{ { .route = "PUT /x/{id}", .run = run_it }, "path" },
 	{ { .route = "PUT /x/{a}", .run = run_it, .params = query_params },
 	  "path" },
