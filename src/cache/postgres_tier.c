@@ -86,22 +86,30 @@ touch(struct postgres *pg, struct bytes key)
 			    &value, 1);
 }
 
+/* Of each of the scopes $2 so many hard and so many soft records, the newest: few, however
+ * long the log is.  One without a position was committed after any fence was read.  The
+ * order is that of an index (sql/0262_newest_records.sql). */
+#define WITH_NEWEST                                                     \
+	"WITH newest AS (SELECT r.* "                                   \
+	"FROM (SELECT DISTINCT unnest($2::text[])) AS s (scope), "      \
+	"(VALUES (false), (true)) AS k (soft), LATERAL "                \
+	"(SELECT i.*, coalesce(i.position, 9223372036854775807) AS at " \
+	"FROM cache_invalidations i "                                   \
+	"WHERE i.scope = s.scope AND i.soft = k.soft "                  \
+	"ORDER BY at DESC LIMIT "
+
 enum result
 postgres_tier_get(struct postgres *pg, struct bytes key, struct bytes log_key,
 		  struct entry **out)
 {
-	/* A record without a position was committed after any fence was
-	 * read. */
-	static const char sql[] =
-		"WITH newer AS (SELECT coalesce(max(coalesce(position, "
-		"9223372036854775807)) FILTER (WHERE NOT soft), 0) AS hard, "
-		"coalesce(max(coalesce(position, 9223372036854775807)) "
-		"FILTER (WHERE soft), 0) AS soft "
-		"FROM cache_invalidations WHERE scope = ANY ($2::text[])) "
+	static const char sql[] = WITH_NEWEST
+		"1) AS r) "
 		"SELECT e.wire, e.fence < n.soft OR e.fresh_until <= now(), "
 		"e.expires_at <= now(), l.head, "
 		"e.used_at < now() - interval '1 minute' "
-		"FROM cache_entries e, newer n, cache_log l "
+		"FROM cache_entries e, cache_log l, "
+		"(SELECT coalesce(max(at) FILTER (WHERE NOT soft), 0) AS hard, "
+		"coalesce(max(at) FILTER (WHERE soft), 0) AS soft FROM newest) n "
 		"WHERE e.cache_key = $1 AND e.fence >= n.hard";
 	struct postgres_value values[2];
 	struct postgres_rows *rows = NULL;
@@ -134,20 +142,18 @@ enum result
 postgres_tier_inspect(struct postgres *pg, struct bytes key,
 		      struct bytes log_key, struct postgres_tier_view *out)
 {
-	static const char sql[] =
-		"WITH matching AS (SELECT id, position, scope, soft, created_at, "
-		"coalesce(position, 9223372036854775807) AS at "
-		"FROM cache_invalidations WHERE scope = ANY ($2::text[])), "
-		"newest AS (SELECT * FROM matching ORDER BY at DESC, id DESC "
-		"LIMIT 50) "
+	static const char sql[] = WITH_NEWEST
+		"50) AS r) "
 		"SELECT (SELECT wire FROM cache_entries WHERE cache_key = $1 "
 		"AND expires_at > now()), head, pruned, "
-		"(SELECT coalesce(max(at), 0) FROM matching WHERE NOT soft), "
-		"(SELECT coalesce(max(at), 0) FROM matching WHERE soft), "
+		"(SELECT coalesce(max(at), 0) FROM newest WHERE NOT soft), "
+		"(SELECT coalesce(max(at), 0) FROM newest WHERE soft), "
 		"(SELECT coalesce(json_agg(json_build_object('position', "
 		"position, 'scope', scope, 'soft', soft, 'age_ms', "
 		"(extract(epoch FROM clock_timestamp() - created_at) * 1000)"
-		"::bigint)), '[]') FROM newest) FROM cache_log";
+		"::bigint) ORDER BY at DESC, id DESC), '[]') FROM "
+		"(SELECT * FROM newest ORDER BY at DESC, id DESC LIMIT 50) r) "
+		"FROM cache_log";
 	struct postgres_value values[2];
 	struct postgres_rows *rows = NULL;
 	struct buf scopes = { 0 };

@@ -5,7 +5,10 @@
  */
 #include "pair.h"
 
+#include "cache/postgres_tier.h"
+
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -259,6 +262,116 @@ START_TEST(emptied_redis_is_filled_from_postgres_though_the_log_went_on)
 }
 END_TEST
 
+/* A connection of a worker's, whose statements are counted at once. */
+static struct postgres *
+connect_one(void)
+{
+	struct postgres *pg = postgres_new(&(struct postgres_options){
+		stack.worker_url, "one", 1, 10000, 10000 });
+
+	ck_assert_ptr_nonnull(pg);
+	return (pg);
+}
+
+static bool
+is_true(struct postgres *pg, const char *sql)
+{
+	struct postgres_rows *rows;
+	bool yes;
+
+	ck_assert_int_eq(postgres_query(pg, 0, sql, NULL, 0, &rows), R_OK);
+	yes = bytes_equal(postgres_get(rows, 0, 0), BYTES("t"));
+	postgres_rows_free(rows);
+	return (yes);
+}
+
+/* How many records of the log have been read. */
+static long
+count_reads(struct postgres *pg)
+{
+	ck_assert(is_true(pg, "SELECT pg_stat_force_next_flush() IS NOT NULL"));
+	return (atol(harness_sql(
+		stack.owner_url,
+		"SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) "
+		"FROM pg_stat_user_tables "
+		"WHERE relname = 'cache_invalidations'")));
+}
+
+/* Of one scope, as good as all of the log; those of one kind are all older. */
+static void
+write_many_records(bool soft_last)
+{
+	harness_sql(stack.owner_url,
+		    "INSERT INTO cache_invalidations (position, scope, soft) "
+		    "SELECT head + i, 'usage:x:y', (i > 10000) = %s "
+		    "FROM cache_log, generate_series(1, 20000) AS i; "
+		    "UPDATE cache_log SET head = head + 20000; "
+		    "ANALYZE cache_invalidations",
+		    soft_last ? "true" : "false");
+}
+
+START_TEST(long_log_makes_no_lookup_longer)
+{
+	struct postgres *pg = connect_one();
+	const struct bytes keys[] = { BYTES("usage:x:y"), BYTES("usage:x:z") };
+	struct postgres_tier_view view;
+	struct entry *e;
+	long before;
+
+	write_many_records(_i);
+	before = count_reads(pg);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(postgres_tier_get(pg, keys[i], keys[i], &e),
+				 R_NOT_FOUND);
+		ck_assert_int_eq(postgres_tier_inspect(pg, keys[i], keys[i],
+						       &view),
+				 R_OK);
+		ck_assert_int_eq(view.head - view.hard, i == 1 ? view.head
+							: _i   ? 10000
+							       : 0);
+		ck_assert_int_eq(view.head - view.soft, i == 1 ? view.head
+							: _i   ? 0
+							       : 10000);
+		buf_fini(&view.records);
+	}
+	ck_assert(is_true(pg, "SELECT cache_store('k', '{usage:x:y,usage:x:z}',"
+			      " '', 1, 0, head, 0, 0, 0) FROM cache_log"));
+	ck_assert(!is_true(pg,
+			   "SELECT cache_store('k', '{usage:x:z,usage:x:y}',"
+			   " '', 1, 0, head - 1, 0, 0, 0) FROM cache_log"));
+	/* An explanation shows 50 of each kind. */
+	ck_assert_int_le(count_reads(pg) - before, 200);
+	postgres_free(pg);
+}
+END_TEST
+
+static bool
+stores(struct postgres *pg, const char *fence)
+{
+	return (is_true(pg, scratch_printf("SELECT cache_store('k', '{k}', '', "
+					   "1, 0, %s, 0, 0, 0) FROM cache_log",
+					   fence)));
+}
+
+/* It began before a transaction was committed that had written its record long ago. */
+START_TEST(load_whose_record_was_pruned_is_not_stored)
+{
+	struct postgres *pg = connect_one();
+	const char *fence =
+		harness_sql(stack.owner_url, "SELECT cache_log_position()");
+
+	ck_assert(stores(pg, fence));
+	harness_sql(stack.owner_url,
+		    "DELETE FROM cache_entries; "
+		    "INSERT INTO cache_invalidations (scope, created_at) "
+		    "VALUES ('k', now() - interval '2 days'); "
+		    "SELECT cache_log_prune('1 day')");
+	ck_assert(!stores(pg, fence));
+	ck_assert(stores(pg, "head"));
+	postgres_free(pg);
+}
+END_TEST
+
 Suite *
 suite_invalidation(void)
 {
@@ -285,6 +398,8 @@ suite_invalidation(void)
 	tcase_add_test(
 		t,
 		emptied_redis_is_filled_from_postgres_though_the_log_went_on);
+	tcase_add_loop_test(t, long_log_makes_no_lookup_longer, 0, 2);
+	tcase_add_test(t, load_whose_record_was_pruned_is_not_stored);
 	suite_add_tcase(s, t);
 	return (s);
 }
