@@ -180,11 +180,27 @@ END
 		setting[REDIS_URL]=redis://127.0.0.1:$1/0
 }
 
+# For a place between the delimiters of a URL.
+percent_encoded() { # TEXT
+	local i
+	for ((i = 0; i < ${#1}; i++)); do
+		case ${1:i:1} in
+		[A-Za-z0-9._~-]) printf %s "${1:i:1}" ;;
+		*) printf %s "${1:i:1}" | od -An -v -t x1 | tr -d '\n' | tr ' ' % ;;
+		esac
+	done
+}
+
 start_redis() {
+	local password host
 	[ -z "${setting[REDIS_URL]:-}${setting[UPSTASH_REDIS_URL]:-}" ] || return
 	if [ -n "${setting[REDIS_HOST]:-}" ]; then
-		setting[REDIS_URL]=redis://${setting[REDIS_PASSWORD]:+:${setting[REDIS_PASSWORD]}@}
-		setting[REDIS_URL]+=${setting[REDIS_HOST]}:${setting[REDIS_PORT]:-6379}/${setting[REDIS_DB]:-0}
+		password=$(percent_encoded "${setting[REDIS_PASSWORD]:-}")
+		host=${setting[REDIS_HOST]}
+		[[ $host != *:* ]] || host=[$host]
+		# redis-cli takes no password without a user.
+		setting[REDIS_URL]=redis://${password:+default:$password@}$host
+		setting[REDIS_URL]+=:${setting[REDIS_PORT]:-6379}/${setting[REDIS_DB]:-0}
 		return
 	fi
 	step "Redis"

@@ -199,6 +199,30 @@ if [ "$(id -u)" = 0 ]; then
 	check "it runs without being root" as_nobody
 fi
 
+# A Redis of the caller's, with a password that is made of delimiters.
+password_survives() {
+	local port url password='p@ss/w:rd%2F#[ü]?&"'
+	port=$(free_port)
+	redis-server --bind 127.0.0.1 --port "$port" --save '' --dir "$scratch" \
+		--requirepass "$password" >"$scratch/redis.log" &
+	cleanups+=("kill $!")
+	url=$(
+		# shellcheck source=/dev/null
+		. "$top/deploy/lib/servers.sh"
+		# shellcheck disable=SC2034 # for start_redis
+		declare -A setting=([REDIS_HOST]=127.0.0.1 [REDIS_PORT]=$port
+			[REDIS_PASSWORD]=$password)
+		start_redis && printf %s "${setting[REDIS_URL]}"
+	)
+	eventually 10 redis_takes "$url" || { echo "$url"; return 1; }
+}
+
+redis_takes() { # URL
+	[ "$(redis-cli -u "$1" ping)" = PONG ] &&
+		grep '^redis  *ok' <(REDIS_URL=$1 "$build/warmfront" check)
+}
+check "any password of a Redis is passed on" password_survives
+
 stops_all() {
 	kill -STOP "$REDIS_PID" && kill -KILL "$NGINX_PID" || return
 	"$first/deploy/quickstart" stop || return
