@@ -15,6 +15,7 @@
 #include "../src/cache/operations.h"
 #include "../src/web/endpoint.h"
 #include "../src/web/events.h"
+#include "../src/web/params.h"
 #include "../src/web/router.h"
 #include "../src/web/wholes.h"
 

@@ -10,8 +10,8 @@
 #include "handler.h"
 
 static const struct param costs_params[] = {
-	{ "from", PARAM_DATE, .optional = true },
-	{ "to", PARAM_DATE, .optional = true, .since = "from" },
+	{ "from", PARAM_DATE, .optional = true, .until = "to", .days = 30 },
+	{ "to", PARAM_DATE, .otherwise = "today" },
 	{ "group_by", PARAM_WORD, .of = "day model", .otherwise = "day" },
 	PARAMS_END,
 };
@@ -39,9 +39,7 @@ static const struct param record_params[] = {
 	"'output_tokens', output_tokens, 'cost', cost"
 
 static const char costs_sql[] =
-	"WITH asked AS (SELECT coalesce($2::date, coalesce($3::date, today) - 29) AS since, "
-	"	coalesce($3::date, today) AS until "
-	"	FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS t), "
+	"WITH asked AS (SELECT $2::date AS since, $3::date AS until), "
 	"series AS (SELECT CASE $4::text WHEN 'model' THEN model "
 	"		ELSE to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS name, "
 	"	count(*) AS requests, sum(input_tokens) AS input_tokens, "

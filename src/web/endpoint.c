@@ -179,9 +179,9 @@ flaw_in_params(const struct endpoint *e, struct bytes path)
 			return ("has a PARAM_WORD without words");
 		if (find_param(e, bytes_of(p->name)) != p)
 			return ("has two parameters of one name");
-		if (p->since != NULL &&
-		    find_param(e, bytes_of(p->since)) == NULL)
-			return ("has a .since that is no parameter");
+		if (p->until != NULL &&
+		    find_param(e, bytes_of(p->until)) == NULL)
+			return ("has an .until that is no parameter");
 	}
 	return (NULL);
 }

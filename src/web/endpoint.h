@@ -30,7 +30,7 @@ enum param_kind {
 	PARAM_INT,
 	PARAM_NUMBER,
 	PARAM_UUID,
-	PARAM_DATE, /* YYYY-MM-DD */
+	PARAM_DATE, /* YYYY-MM-DD, of the years 1970 to 9999 */
 	PARAM_EMAIL,
 	PARAM_BOOL,   /* true or false */
 	PARAM_OBJECT, /* a JSON object */
@@ -48,10 +48,14 @@ struct param {
 	enum param_in in;
 	double min, max; /* inclusive: of numbers, or of the length of texts */
 	bool optional;
-	const char *otherwise; /* the value when absent; implies optional */
+	const char *otherwise; /* the value when absent; implies optional.
+				* Of dates also "today", in UTC */
 	const char *of;	       /* words, separated by spaces */
-	const char
-		*since; /* of dates: the parameter that it may not be before */
+
+	/* Of dates in the query: the parameter that it may not be after; and, when absent,
+	 * how many days there are from it to that one, both included. */
+	const char *until;
+	int days;
 
 	/* Optional, for words that only the configuration knows.  Says in
 	 * `accepted` what would do, when it returns false. */

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "param_value.h"
 
+#include "../base/clock.h"
 #include "../base/json.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TEXT_MAX 200  /* characters, when a table gives no other */
 #define EMAIL_MAX 254 /* RFC 5321's longest path */
+#define FIRST_YEAR 1970
+#define DAY_S (24 * 60 * 60)
 
 static size_t
 characters(struct bytes text)
@@ -71,22 +75,65 @@ is_word_of(struct bytes word, const char *words)
 	return (false);
 }
 
+/* "2026-02-28" as seconds since 1970-01-01, which is the first. */
 static bool
-is_date(struct bytes text)
+parse_date(struct bytes text, time_t *seconds)
 {
-	static const int days[] = { 31, 28, 31, 30, 31, 30,
-				    31, 31, 30, 31, 30, 31 };
 	int64_t year, month, day;
+	struct tm utc;
 
 	if (text.len != 10 || text.at[4] != '-' || text.at[7] != '-' ||
 	    !bytes_to_int64((struct bytes){ text.at, 4 }, &year) ||
 	    !bytes_to_int64((struct bytes){ text.at + 5, 2 }, &month) ||
 	    !bytes_to_int64((struct bytes){ text.at + 8, 2 }, &day) ||
-	    year < 1 || month < 1 || month > 12 || day < 1)
+	    year < FIRST_YEAR)
 		return (false);
-	if (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))
-		return (day <= 29);
-	return (day <= days[month - 1]);
+	utc = (struct tm){ .tm_year = (int)year - 1900,
+			   .tm_mon = (int)month - 1,
+			   .tm_mday = (int)day };
+	*seconds = timegm(&utc);
+	/* What is no day of the calendar has become another. */
+	return (utc.tm_mon == month - 1 && utc.tm_mday == day);
+}
+
+static enum result
+write_date(time_t seconds, struct arena *arena, struct bytes *value)
+{
+	char text[sizeof("YYYY-MM-DD")] = "";
+	struct bytes copy;
+	struct tm utc;
+
+	if (gmtime_r(&seconds, &utc) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%d", &utc) == 0)
+		return (R_INTERNAL);
+	copy = arena_copy(arena, bytes_of(text));
+	if (copy.at == NULL)
+		return (R_NO_MEMORY);
+	*value = copy;
+	return (R_OK);
+}
+
+enum result
+param_value_days_before(struct bytes date, int days, struct arena *arena,
+			struct bytes *value)
+{
+	time_t seconds, back = (time_t)days * DAY_S;
+
+	if (!parse_date(date, &seconds))
+		return (R_INTERNAL);
+	return (write_date(seconds > back ? seconds - back : 0, arena, value));
+}
+
+enum result
+param_value_default(const struct param *p, struct arena *arena,
+		    struct bytes *value)
+{
+	if (p->kind == PARAM_DATE && p->otherwise != NULL &&
+	    strcmp(p->otherwise, "today") == 0)
+		return (write_date(clock_wall_ms() / 1000, arena, value));
+	*value = p->otherwise != NULL ? bytes_of(p->otherwise)
+				      : (struct bytes){ NULL, 0 };
+	return (R_OK);
 }
 
 /* One "@" with something on both sides, and no white space: what more there
@@ -117,6 +164,7 @@ is_right(const struct param *p, const struct services *s, struct meant *m,
 	 struct buf *accepted)
 {
 	bool right = false;
+	time_t day;
 
 	switch (p->kind) {
 	case PARAM_TEXT:
@@ -150,8 +198,10 @@ is_right(const struct param *p, const struct services *s, struct meant *m,
 			buf_str(accepted, "a UUID");
 		break;
 	case PARAM_DATE:
-		if (!(right = is_date(m->text)))
-			buf_str(accepted, "a date, YYYY-MM-DD");
+		if (!(right = parse_date(m->text, &day)))
+			buf_printf(accepted,
+				   "a date, YYYY-MM-DD, from %d to 9999",
+				   FIRST_YEAR);
 		break;
 	case PARAM_EMAIL:
 		if (!(right = is_email(m->text)))

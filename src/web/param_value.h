@@ -16,4 +16,15 @@ MUST_USE enum result param_value_check(const struct param *p,
 				       struct arena *arena, struct bytes *value,
 				       struct buf *problem);
 
+/* What it is when absent, by its table; `at` is NULL when that says nothing.
+ * Today is written to `arena`: R_NO_MEMORY. */
+MUST_USE enum result param_value_default(const struct param *p,
+					 struct arena *arena,
+					 struct bytes *value);
+
+/* So many days before a checked date, not before 1970. */
+MUST_USE enum result param_value_days_before(struct bytes date, int days,
+					     struct arena *arena,
+					     struct bytes *value);
+
 #endif

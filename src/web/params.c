@@ -135,52 +135,74 @@ take_path(const struct served *e, const struct request *rq, struct arena *arena,
 	return (R_OK);
 }
 
-/* Dates that belong together are in order; as texts they sort as in time. */
-static enum result
-check_order(const struct served *e, const struct values *v, struct buf *problem)
-{
-	const struct param *p = e->endpoint->params;
-	struct bytes from, to;
-	unsigned i, at = 0;
-
-	for (i = 0; i < e->n_params; i++) {
-		to = v->of[i + 1];
-		if (p[i].since == NULL || to.at == NULL ||
-		    find(e, bytes_of(p[i].since), p[i].in, &at) == NULL)
-			continue;
-		from = v->of[at];
-		if (from.at == NULL || memcmp(from.at, to.at, to.len) <= 0)
-			continue;
-		buf_printf(problem, "%s: expected a date that is not before %s",
-			   p[i].name, p[i].since);
-		return (R_INVALID);
-	}
-	return (R_OK);
-}
-
 /* Defaults for what is absent; an error for what must not be. */
 static enum result
-complete(const struct served *e, enum param_in in, struct values *v,
-	 struct buf *problem)
+complete(const struct served *e, enum param_in in, struct arena *arena,
+	 struct values *v, struct buf *problem)
 {
 	const struct param *p = e->endpoint->params;
+	struct bytes *value;
+	enum result r;
 	unsigned i;
 
 	for (i = 0; i < e->n_params; i++) {
+		value = &v->of[i + 1];
 		/* In a key, empty and absent look the same. */
 		if (in == IN_QUERY && p[i].in == in && p[i].optional &&
-		    v->of[i + 1].len == 0)
-			v->of[i + 1].at = NULL;
-		if (p[i].in != in || v->of[i + 1].at != NULL)
+		    value->len == 0)
+			value->at = NULL;
+		if (p[i].in != in || value->at != NULL)
 			continue;
-		if (p[i].otherwise != NULL) {
-			v->of[i + 1] = bytes_of(p[i].otherwise);
-		} else if (!p[i].optional) {
+		if ((r = param_value_default(&p[i], arena, value)) != R_OK)
+			return (r);
+		if (value->at == NULL && !p[i].optional) {
 			buf_printf(problem, "%s: missing", p[i].name);
 			return (R_INVALID);
 		}
 	}
 	return (R_OK);
+}
+
+/* Dates that belong together are in order; as texts they sort as in time. */
+static enum result
+order_dates(const struct served *e, struct arena *arena, struct values *v,
+	    struct buf *problem)
+{
+	const struct param *p = e->endpoint->params;
+	struct bytes *from, to;
+	unsigned i, at = 0;
+	enum result r;
+
+	for (i = 0; i < e->n_params; i++) {
+		if (p[i].until == NULL ||
+		    find(e, bytes_of(p[i].until), p[i].in, &at) == NULL)
+			continue;
+		from = &v->of[i + 1];
+		to = v->of[at];
+		if (to.at != NULL && from->at == NULL && p[i].days > 0) {
+			r = param_value_days_before(to, p[i].days - 1, arena,
+						    from);
+			if (r != R_OK)
+				return (r);
+		}
+		if (from->at == NULL || to.at == NULL ||
+		    memcmp(from->at, to.at, to.len) <= 0)
+			continue;
+		buf_printf(problem,
+			   "%s: expected a date that is not after %s, %.*s",
+			   p[i].name, p[i].until, BYTES_ARG(to));
+		return (R_INVALID);
+	}
+	return (R_OK);
+}
+
+enum result
+params_complete(const struct served *e, struct arena *arena, struct values *v,
+		struct buf *problem)
+{
+	enum result r = complete(e, IN_QUERY, arena, v, problem);
+
+	return (r == R_OK ? order_dates(e, arena, v, problem) : r);
 }
 
 enum result
@@ -197,9 +219,7 @@ params_from_url(const struct served *e, const struct request *rq,
 		return (r);
 	if ((r = take_path(e, rq, arena, v, problem)) != R_OK)
 		return (r);
-	if ((r = complete(e, IN_QUERY, v, problem)) != R_OK)
-		return (r);
-	return (check_order(e, v, problem));
+	return (params_complete(e, arena, v, problem));
 }
 
 static bool
@@ -298,5 +318,5 @@ params_from_body(const struct served *e, struct bytes body, struct arena *arena,
 		list_known(e, IN_BODY, problem);
 		r = R_INVALID;
 	}
-	return (r != R_OK ? r : complete(e, IN_BODY, v, problem));
+	return (r != R_OK ? r : complete(e, IN_BODY, arena, v, problem));
 }

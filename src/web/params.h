@@ -18,6 +18,12 @@ MUST_USE enum result params_from_url(const struct served *e,
 				     struct arena *arena, struct values *v,
 				     struct buf *problem);
 
+/* Fill in what a query leaves out, as params_from_url() does; for values that come
+ * from elsewhere. */
+MUST_USE enum result params_complete(const struct served *e,
+				     struct arena *arena, struct values *v,
+				     struct buf *problem);
+
 /* From a JSON body, for those that are IN_BODY, into the same values. */
 MUST_USE enum result params_from_body(const struct served *e, struct bytes body,
 				      struct arena *arena, struct values *v,

@@ -22,6 +22,8 @@ static const struct param in_url[] = {
 	{ "n", PARAM_NUMBER, .min = -1e9, .max = 1e9, .optional = true },
 	{ "u", PARAM_UUID, .optional = true },
 	{ "o", PARAM_OBJECT, .optional = true },
+	{ "f", PARAM_DATE, .optional = true, .until = "d", .days = 30 },
+	{ "d", PARAM_DATE, .otherwise = "today" },
 	{ "p", PARAM_TEXT, .in = IN_PATH, .min = 1, .max = 50 },
 	PARAMS_END,
 };
@@ -36,7 +38,7 @@ static const struct param in_body[] = {
 	{ "o", PARAM_OBJECT, .in = IN_BODY, .optional = true },
 	PARAMS_END,
 };
-#define N_URL 7
+#define N_URL 9
 #define N_BODY 6
 
 static enum result

@@ -211,10 +211,13 @@ static const struct {
 	{ "/api/usage/costs?group_by=hour",
 	  "group_by: expected one of: day model" },
 	{ "/api/usage/costs?from=2026-02-29",
-	  "from: expected a date, YYYY-MM-DD" },
+	  "from: expected a date, YYYY-MM-DD, from 1970 to 9999" },
 	{ "/api/usage/costs?to=yesterday", "to: expected a date" },
+	{ "/api/usage/costs?to=0001-01-05", "to: expected a date" },
 	{ "/api/usage/costs?from=2026-03-02&to=2026-03-01",
-	  "to: expected a date that is not before from" },
+	  "from: expected a date that is not after to, 2026-03-01" },
+	{ "/api/usage/costs?from=9999-12-31",
+	  "from: expected a date that is not after to, 20" },
 	{ "/api/usage/costs?from=2026-03-02&from=2026-03-02",
 	  "from: given twice" },
 	{ "/api/servers/status?verbose=1", "unknown parameter" },
@@ -251,6 +254,42 @@ START_TEST(equal_questions_share_one_entry)
 	assert_cache(stack_get("/api/analytics/data?range=24h", product.anna,
 			       NULL),
 		     "HIT", NULL);
+}
+END_TEST
+
+START_TEST(costs_of_today_are_those_of_the_day_that_is_named)
+{
+	const char *from, *to;
+	json_t *data;
+
+	stack_workers(1);
+	data = product_data(stack_get("/api/usage/costs", product.anna, NULL),
+			    "data");
+	from = tree_string(data, "from");
+	to = tree_string(data, "to");
+	ck_assert_str_eq(harness_sql(stack.owner_url,
+				     "SELECT date '%s' - date '%s' + 1", to,
+				     from),
+			 "30");
+	assert_cache(stack_get(scratch_printf("/api/usage/costs?to=%s", to),
+			       product.anna, NULL),
+		     "HIT", NULL);
+	assert_cache(stack_get(scratch_printf("/api/usage/costs?from=%s&to=%s",
+					      from, to),
+			       product.anna, NULL),
+		     "HIT", NULL);
+	ck_assert_str_eq(
+		harness_sql(stack.owner_url,
+			    "SELECT count(*) FROM cache_entries WHERE "
+			    "cache_key LIKE 'usage:%%:costs:%s:%s:day'",
+			    from, to),
+		"1");
+	assert_status(stack_request("POST", "/api/usage", "{\"model\":\"m\"}",
+				    product.anna,
+				    "Content-Type: application/json", NULL),
+		      201);
+	assert_cache(stack_get("/api/usage/costs", product.anna, NULL), "MISS",
+		     NULL);
 }
 END_TEST
 
@@ -421,6 +460,7 @@ suite_endpoints(void)
 			    bad_parameter_is_a_400_that_says_what_is_accepted,
 			    0, LENGTH(refused));
 	tcase_add_test(t, equal_questions_share_one_entry);
+	tcase_add_test(t, costs_of_today_are_those_of_the_day_that_is_named);
 	tcase_add_test(t, list_of_users_is_paged_and_searched);
 	tcase_add_test(t, money_keeps_every_digit);
 	tcase_add_test(t, all_servers_take_one_statement);

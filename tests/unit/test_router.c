@@ -209,7 +209,7 @@ static const struct param double_params[] = {
 	PARAMS_END,
 };
 static const struct param lonely_params[] = {
-	{ "a", PARAM_DATE, .optional = true, .since = "b" },
+	{ "a", PARAM_DATE, .optional = true, .until = "b" },
 	PARAMS_END,
 };
 static const struct query uneven_queries[] = {
@@ -289,7 +289,7 @@ static const struct {
 	{ { .route = "PUT /x", .run = run_it, .params = double_params },
 	  "two parameters" },
 	{ { .route = "PUT /x", .run = run_it, .params = lonely_params },
-	  ".since" },
+	  ".until" },
 	{ { .route = "GET /x",
 	    .key = "x",
 	    POLICY,
