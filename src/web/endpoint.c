@@ -310,6 +310,30 @@ value_of(const struct served *e, const struct values *v, struct bytes name)
 	return (BYTES_NONE);
 }
 
+/* The front of `text` that is ASCII, or the one that is not. */
+static struct bytes
+cut_ascii(struct bytes *text, bool ascii)
+{
+	struct bytes front = { text->at, 0 };
+
+	while (front.len < text->len &&
+	       ((unsigned char)text->at[front.len] < 0x80) == ascii)
+		front.len++;
+	*text = bytes_from(*text, front.len);
+	return (front);
+}
+
+/* A value can neither end its part of the key nor match more than itself.  Letters of
+ * any script stay as they are: escaped, each took three times its bytes. */
+static void
+add_value(struct buf *to, struct bytes value)
+{
+	while (value.len > 0) {
+		buf_percent(to, cut_ascii(&value, true));
+		buf_add(to, cut_ascii(&value, false));
+	}
+}
+
 static void
 add_all_params(const struct served *e, const struct values *v, struct buf *to)
 {
@@ -318,7 +342,7 @@ add_all_params(const struct served *e, const struct values *v, struct buf *to)
 	for (i = 0; i < e->n_params; i++) {
 		if (i > 0)
 			buf_char(to, ':');
-		buf_percent(to, v->of[i + 1]);
+		add_value(to, v->of[i + 1]);
 	}
 }
 
@@ -339,7 +363,7 @@ fill_template(const struct served *e, const struct values *v,
 		if (bytes_equal(name, BYTES("params"))) {
 			add_all_params(e, v, to);
 		} else if (!bytes_equal(name, BYTES("user"))) {
-			buf_percent(to, value_of(e, v, name));
+			add_value(to, value_of(e, v, name));
 		} else if (form == USER_IN_LOG) {
 			buf_char(to, '@');
 			buf_add(to, v->of[0]);

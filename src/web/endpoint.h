@@ -118,7 +118,8 @@ struct endpoint {
 	const struct param *params;
 
 	/* "models:{gateway}:all": names of parameters, {params} for all of
-	 * them, {user} for the caller (a must when `access` is ACCESS_USER). */
+	 * them, {user} for the caller (a must when `access` is ACCESS_USER).
+	 * Values are percent-encoded where they are ASCII. */
 	const char *key;
 	struct policy policy; /* defaults; category names the settings */
 	load_fn *load;

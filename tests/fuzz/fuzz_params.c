@@ -98,8 +98,10 @@ check_key(struct bytes key)
 
 	FUZZ_MUST(bytes_starts(key, BYTES("things:")));
 	FUZZ_MUST(bytes_ends(key, BYTES(":end")));
+	FUZZ_MUST(bytes_is_utf8(key));
 	for (size_t i = 0; i < key.len; i++)
-		FUZZ_MUST(memchr("-._~%:", key.at[i], 6) != NULL ||
+		FUZZ_MUST((unsigned char)key.at[i] >= 0x80 ||
+			  memchr("-._~%:", key.at[i], 6) != NULL ||
 			  (key.at[i] >= '0' && key.at[i] <= '9') ||
 			  ((key.at[i] | 0x20) >= 'a' &&
 			   (key.at[i] | 0x20) <= 'z'));

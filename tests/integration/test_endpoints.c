@@ -293,6 +293,38 @@ START_TEST(costs_of_today_are_those_of_the_day_that_is_named)
 }
 END_TEST
 
+/* As long as the document allows, whatever they take in a key. */
+static const char *const characters[] = {
+	"x", "*", "%", ":", "\xc3\xa9", "\xe6\xbc\xa2", "\xf0\x9f\xa6\x80"
+};
+
+START_TEST(hundred_characters_of_any_kind_are_looked_for)
+{
+	char name[100 * 4 + 1] = "", path[32 + 100 * 12] = "";
+	size_t len = strlen(characters[_i]), i;
+	char *end;
+
+	for (i = 0; i < 100; i++)
+		memcpy(name + i * len, characters[_i], len);
+	end = stpcpy(path, "/api/admin/users?limit=200&q=");
+	for (i = 0; i < 100 * len; i++)
+		end += sprintf(end, "%%%02X", (unsigned char)name[i]);
+	harness_sql(stack.owner_url,
+		    "INSERT INTO users (email, name) "
+		    "VALUES ('found@example.org', 'a' || repeat('%s', 100))",
+		    characters[_i]);
+	stack_workers(2);
+	ck_assert_str_eq(tree_string(product_data(stack_get(path, product.root,
+							    NULL),
+						  "data"),
+				     "0.email"),
+			 "found@example.org");
+	assert_cache(stack_get(path, product.root, NULL), "HIT", NULL);
+	end = stpcpy(end, "x");
+	assert_status(stack_get(path, product.root, NULL), 400);
+}
+END_TEST
+
 START_TEST(list_of_users_is_paged_and_searched)
 {
 	json_t *page;
@@ -461,6 +493,8 @@ suite_endpoints(void)
 			    0, LENGTH(refused));
 	tcase_add_test(t, equal_questions_share_one_entry);
 	tcase_add_test(t, costs_of_today_are_those_of_the_day_that_is_named);
+	tcase_add_loop_test(t, hundred_characters_of_any_kind_are_looked_for, 0,
+			    LENGTH(characters));
 	tcase_add_test(t, list_of_users_is_paged_and_searched);
 	tcase_add_test(t, money_keeps_every_digit);
 	tcase_add_test(t, all_servers_take_one_statement);
