@@ -13,7 +13,7 @@ static bool
 is_failure(enum result r)
 {
 	return (r != R_OK && r != R_UNCHANGED && r != R_NOT_FOUND &&
-		r != R_INVALID && r != R_FORBIDDEN);
+		r != R_INVALID);
 }
 
 /* The load is over without a value: a failure others should know of, or an
@@ -163,6 +163,8 @@ run_load(void *arg)
 	f->load.deadline_ms =
 		clock_monotonic_ms() + f->home->tiers.load_timeout_ms;
 	r = source->load(source->context, &f->load);
+	if (r == R_FORBIDDEN) /* to us, not to who asks */
+		r = R_UNAVAILABLE;
 	retry_ms = f->load.retry_ms;
 	if (r == R_OK)
 		r = buf_error(&f->load.body);

@@ -39,8 +39,6 @@ load(void *context, struct cache_load *l)
 				       postgres_deadline(a->pg, l->deadline_ms),
 				       sql, &id, 1, &rows);
 
-	if (r == R_FORBIDDEN) /* to us, not to who asks */
-		return (R_UNAVAILABLE);
 	if (r != R_OK)
 		return (r);
 	if (postgres_count(rows) == 0)

@@ -305,6 +305,8 @@ run(void *arg)
 					  &v->values, &r.detail);
 	if (result == R_OK)
 		result = v->served->endpoint->run(&r);
+	if (result == R_FORBIDDEN) /* to us, not to who asks */
+		result = R_UNAVAILABLE;
 	if (result == R_OK)
 		result = buf_error(&r.body);
 	if (result == R_OK) {

@@ -323,6 +323,31 @@ START_TEST(keys_that_may_not_be_read_are_not_called_invalid)
 }
 END_TEST
 
+/* The same for what a request asks: it is no 403, since who asks can do nothing about
+ * it; and it counts as a failure. */
+START_TEST(what_the_role_may_not_do_is_refused_for_now)
+{
+	const char *log;
+
+	anna = stack_login("anna@example.org", "user");
+	stack_workers(1);
+	ck_assert_uint_eq(faults_get(PROFILE, anna)->status, 200);
+	harness_sql(stack.owner_url,
+		    "REVOKE SELECT, INSERT ON models FROM warmfront_worker");
+	stack_assert_refusal(faults_get(MINE, anna));
+	ck_assert_int_eq(faults_add_model(anna, "refused"), 503);
+	log = harness_worker_log(stack.worker);
+	ck_assert_ptr_nonnull(
+		strstr(log, "42501 permission denied for table models"));
+	ck_assert_ptr_nonnull(strstr(log, "failed: unavailable"));
+	harness_sql(stack.owner_url,
+		    "GRANT SELECT, INSERT ON models TO warmfront_worker");
+	wait_until(faults_get(MINE, anna)->status == 200, 15000);
+	ck_assert_int_eq(faults_add_model(anna, "granted"), 201);
+	ck_assert_uint_eq(faults_count_models(anna), 1);
+}
+END_TEST
+
 START_TEST(without_both_memory_and_origin_serve)
 {
 	struct harness_redis *redis = faults_own_redis(NULL);
@@ -400,6 +425,7 @@ suite_postgres_away(void)
 	tcase_add_loop_test(t, new_workers_serve_from_redis, 0, N_FAULTS);
 	tcase_add_test(t, read_only_database_is_still_a_tier);
 	tcase_add_test(t, keys_that_may_not_be_read_are_not_called_invalid);
+	tcase_add_test(t, what_the_role_may_not_do_is_refused_for_now);
 	tcase_add_test(t, without_both_memory_and_origin_serve);
 	tcase_add_test(t, behind_pgbouncer_all_is_as_without);
 	return (s);
