@@ -270,9 +270,9 @@ static const struct param delete_params[] = {
 	"m.id = $2 AND (m.owner_id = $1 OR EXISTS (" \
 	"SELECT FROM users WHERE id = $1 AND role = 'admin'))"
 
-#define MODEL_DETAILS                                                       \
+#define MODEL_DETAILS(missing)                                              \
 	{                                                                   \
-		[R_NOT_FOUND] = "id: you have no model of that id",         \
+		[R_NOT_FOUND] = missing,                                    \
 		[R_CONFLICT] = "model_id: you have a model of that name",   \
 		[R_INVALID] = "model_id: expected letters, digits and any " \
 			      "of . _ : / @ -, a letter or digit first",    \
@@ -310,7 +310,7 @@ const struct endpoint models_endpoints[] = {
 		       "RETURNING json_build_object('data', " MODEL_JSON ")",
 		.run = run_json,
 		.status = 201,
-		.details = MODEL_DETAILS,
+		.details = MODEL_DETAILS("you are no user any more"),
 		.emits = "model.created",
 	},
 	{
@@ -322,7 +322,7 @@ const struct endpoint models_endpoints[] = {
 		       "parameters = $8, updated_at = now() WHERE " MAY_CHANGE
 		       " RETURNING json_build_object('data', " MODEL_JSON ")",
 		.run = run_json,
-		.details = MODEL_DETAILS,
+		.details = MODEL_DETAILS("id: you have no model of that id"),
 		.emits = "model.updated",
 	},
 	{
@@ -333,7 +333,7 @@ const struct endpoint models_endpoints[] = {
 		       " RETURNING json_build_object('data', "
 		       "json_build_object('id', m.id, 'deleted', true))",
 		.run = run_json,
-		.details = MODEL_DETAILS,
+		.details = MODEL_DETAILS("id: you have no model of that id"),
 		.emits = "model.deleted",
 	},
 	{

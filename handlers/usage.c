@@ -84,7 +84,8 @@ const struct endpoint usage_endpoints[] = {
 		.run = run_json,
 		.status = 201,
 		.details = { [R_NOT_FOUND] =
-				     "server_id: you have no such server" },
+				     "server_id: you have no such server, "
+				     "or are no user any more" },
 		.emits = "usage.recorded",
 	},
 	ENDPOINTS_END,

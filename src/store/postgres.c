@@ -144,7 +144,8 @@ log_failure(struct postgres *pg, const struct postgres_link *l, enum result r,
 		level = is_news(pg, sql, postgres_link_problem(l))
 				? LOG_LEVEL_ERROR
 				: LOG_LEVEL_DEBUG;
-	else if (r == R_CONFLICT || r == R_INVALID || !is_time_to_warn(pg))
+	else if (r == R_CONFLICT || r == R_NOT_FOUND || r == R_INVALID ||
+		 !is_time_to_warn(pg))
 		level = LOG_LEVEL_DEBUG;
 	log_write(level, "postgres: %s%s%s%s, in: %.200s", state,
 		  state[0] != '\0' ? " " : "", postgres_link_problem(l),

@@ -24,7 +24,8 @@
  * Errors	R_UNAVAILABLE: no connection, or breaker open; the server shuts down, is read-only or out of
  *		disk or memory, or another transaction was in the way (40001, 40P01): it may go well the next time.
  *		R_TIMEOUT: the deadline, also while all connections were in use; the server's own limits.
- *		R_CONFLICT: SQLSTATE 23505, 23503, 23P01.  R_INVALID: class 22, 23502, 23514; NUL in a text.
+ *		R_CONFLICT: SQLSTATE 23505, 23P01.  R_NOT_FOUND: 23503, a row refers to what is gone.
+ *		R_INVALID: class 22, 23502, 23514; NUL in a text.
  *		R_FORBIDDEN: 42501.
  *		R_INTERNAL: any other SQL error (logged with its SQLSTATE and message, once until the statement
  *		goes well or says something else; never returned).

@@ -158,7 +158,7 @@ static const struct {
 	enum result result;
 } meanings[] = {
 	{ "23505", R_CONFLICT },    /* unique_violation */
-	{ "23503", R_CONFLICT },    /* foreign_key_violation */
+	{ "23503", R_NOT_FOUND },   /* foreign_key_violation */
 	{ "23P01", R_CONFLICT },    /* exclusion_violation */
 	{ "40001", R_UNAVAILABLE }, /* serialization_failure: try again */
 	{ "40P01", R_UNAVAILABLE }, /* deadlock_detected: the same */

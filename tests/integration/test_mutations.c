@@ -322,6 +322,28 @@ START_TEST(deleted_user_is_gone_with_key_and_all)
 }
 END_TEST
 
+/* Their key is known until the log has told of it; here it never does. */
+START_TEST(caller_who_was_deleted_a_moment_before_is_told_so)
+{
+	const struct http_response *model, *use;
+
+	stack_workers(1);
+	assert_status(stack_get("/api/user/data", product.anna, NULL), 200);
+	harness_sql(stack.owner_url,
+		    "ALTER TABLE users DISABLE TRIGGER USER; "
+		    "ALTER TABLE api_keys DISABLE TRIGGER USER; "
+		    "DELETE FROM users WHERE email = 'anna@example.org'");
+	model = change("POST", "/api/models",
+		       "{\"model_id\":\"new\",\"name\":\"N\"}", product.anna);
+	assert_status(model, 404);
+	ck_assert_ptr_nonnull(
+		strstr(model->body, "\"you are no user any more\""));
+	use = change("POST", "/api/usage", "{\"model\":\"m\"}", product.anna);
+	assert_status(use, 404);
+	ck_assert_ptr_nonnull(strstr(use->body, "are no user any more"));
+}
+END_TEST
+
 START_TEST(role_counts_at_once)
 {
 	const char *path = scratch_printf("/api/admin/users/%s",
@@ -450,6 +472,7 @@ suite_mutations(void)
 	tcase_add_loop_test(t, merging_is_that_of_rfc_7396, 0, LENGTH(merges));
 	tcase_add_test(t, sixty_thousand_members_are_refused_within_seconds);
 	tcase_add_test(t, deleted_user_is_gone_with_key_and_all);
+	tcase_add_test(t, caller_who_was_deleted_a_moment_before_is_told_so);
 	tcase_add_test(t, role_counts_at_once);
 	tcase_add_loop_test(t, sql_that_others_run_shows_within_moments, 0,
 			    LENGTH(statements));

@@ -190,7 +190,7 @@ START_TEST(sql_errors_become_their_results)
 		const char *sqlstate;
 		enum result result;
 	} expected[] = {
-		{ "23505", R_CONFLICT },    { "23503", R_CONFLICT },
+		{ "23505", R_CONFLICT },    { "23503", R_NOT_FOUND },
 		{ "23P01", R_CONFLICT },    { "40001", R_UNAVAILABLE },
 		{ "40P01", R_UNAVAILABLE }, { "22P02", R_INVALID },
 		{ "22003", R_INVALID },	    { "23502", R_INVALID },
