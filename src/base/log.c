@@ -11,15 +11,17 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE_BYTES 4096	   /* PIPE_BUF: what a pipe takes in one piece */
 #define STALLED_WAIT_MS 50 /* for a reader that has stopped reading */
-#define TO_SYSLOG (-1)
 
 static atomic_int target_fd = STDERR_FILENO;
+static struct sockaddr_un syslog_at; /* AF_UNIX: what target_fd sends to */
 static atomic_int lowest = LOG_LEVEL_INFO;
 static atomic_uint lost; /* lines since the last that was written */
 
@@ -33,16 +35,54 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
+static bool
+is_for_syslog(void)
+{
+	return (syslog_at.sun_family == AF_UNIX);
+}
+
 void
 log_close(void)
 {
 	int fd = atomic_exchange(&target_fd, STDERR_FILENO);
 
-	if (fd == TO_SYSLOG)
-		closelog();
-	else if (fd != STDERR_FILENO)
+	if (fd != STDERR_FILENO)
 		(void)close(fd);
+	syslog_at = (struct sockaddr_un){ 0 };
 	atomic_store(&lowest, LOG_LEVEL_INFO);
+}
+
+static void
+begin(int fd, enum log_level level)
+{
+	log_close();
+	atomic_store(&target_fd, fd);
+	atomic_store(&lowest, (int)level);
+}
+
+static bool
+find_syslog(int fd)
+{
+	return (connect(fd, (const struct sockaddr *)&syslog_at,
+			sizeof(syslog_at)) == 0);
+}
+
+enum result
+log_open_syslog(const char *path, enum log_level level)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return (R_INVALID);
+	memcpy(at.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return (result_of_errno(errno));
+	begin(fd, level);
+	syslog_at = at;
+	(void)find_syslog(fd); /* else with the first line */
+	return (R_OK);
 }
 
 enum result
@@ -51,10 +91,10 @@ log_open(const char *target, enum log_level level)
 	struct bytes where = bytes_of(target);
 	int fd;
 
+	if (bytes_equal(where, BYTES("syslog")))
+		return (log_open_syslog(_PATH_LOG, level));
 	if (bytes_equal(where, BYTES("stderr"))) {
 		fd = STDERR_FILENO;
-	} else if (bytes_equal(where, BYTES("syslog"))) {
-		fd = TO_SYSLOG;
 	} else if (bytes_starts(where, BYTES("file:/"))) {
 		fd = open(target + strlen("file:"),
 			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
@@ -64,12 +104,24 @@ log_open(const char *target, enum log_level level)
 	} else {
 		return (R_INVALID);
 	}
-	log_close();
-	if (fd == TO_SYSLOG)
-		openlog("warmfront", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	atomic_store(&target_fd, fd);
-	atomic_store(&lowest, (int)level);
+	begin(fd, level);
 	return (R_OK);
+}
+
+/* "<30>Jan 31 12:00:00 warmfront[4711]: ", as syslog(3) has it */
+static size_t
+write_syslog_head(char *line, size_t size, enum log_level level)
+{
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	char when[32] = "";
+	struct tm local;
+	int n;
+
+	if (localtime_r(&now, &local) != NULL)
+		(void)strftime(when, sizeof(when), "%b %e %T ", &local);
+	n = snprintf(line, size, "<%d>%swarmfront[%ld]: ",
+		     LOG_DAEMON | levels[level].priority, when, (long)getpid());
+	return (n < 0 ? 0 : (size_t)n);
 }
 
 /* "2025-01-31T12:00:00.123Z info 4711 " */
@@ -82,6 +134,8 @@ write_head(char *line, size_t size, enum log_level level)
 	size_t len;
 	int n;
 
+	if (is_for_syslog())
+		return (write_syslog_head(line, size, level));
 	if (gmtime_r(&seconds, &utc) == NULL)
 		return (0);
 	len = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &utc);
@@ -114,11 +168,32 @@ write_text(char *line, size_t len, size_t size, const char *format,
 	return (end);
 }
 
+/* A datagram a line.  The daemon may have been started after us, or anew. */
 static bool
-put(int fd, const char *line, size_t len)
+send_line(int fd, const char *line, size_t len, int wait_ms)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-	int wait_ms = atomic_load(&lost) == 0 ? STALLED_WAIT_MS : 0;
+	int64_t until_ms = clock_monotonic_ms() + wait_ms;
+	bool found = false;
+
+	while (send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		if (errno != EAGAIN) {
+			if (found || !find_syslog(fd))
+				return (false);
+			found = true;
+			continue;
+		}
+		wait_ms = (int)(until_ms - clock_monotonic_ms());
+		if (wait_ms <= 0 || poll(&ready, 1, wait_ms) == 0)
+			return (false);
+	}
+	return (true);
+}
+
+static bool
+write_line(int fd, const char *line, size_t len, int wait_ms)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
 	ssize_t n;
 
 	if (poll(&ready, 1, wait_ms) == 0)
@@ -133,6 +208,16 @@ put(int fd, const char *line, size_t len)
 		len -= (size_t)n;
 	}
 	return (true);
+}
+
+/* A line that ends with a newline, which a datagram does without. */
+static bool
+put(int fd, const char *line, size_t len)
+{
+	int wait_ms = atomic_load(&lost) == 0 ? STALLED_WAIT_MS : 0;
+
+	return (is_for_syslog() ? send_line(fd, line, len - 1, wait_ms)
+				: write_line(fd, line, len, wait_ms));
 }
 
 static void
@@ -165,22 +250,17 @@ log_write(enum log_level level, const char *format, ...)
 {
 	char line[LINE_BYTES];
 	va_list arguments;
-	size_t head = 0, len;
+	size_t len;
 	int fd = atomic_load_explicit(&target_fd, memory_order_relaxed);
 	int saved = errno; /* a caller's error path may still need it */
 
 	if ((int)level > atomic_load_explicit(&lowest, memory_order_relaxed))
 		return;
-	if (fd != TO_SYSLOG)
-		head = write_head(line, sizeof(line), level);
+	len = write_head(line, sizeof(line), level);
 	va_start(arguments, format);
-	len = write_text(line, head, sizeof(line), format, arguments);
+	len = write_text(line, len, sizeof(line), format, arguments);
 	va_end(arguments);
-	if (fd == TO_SYSLOG) {
-		syslog(levels[level].priority, "%.*s", (int)len, line);
-	} else {
-		line[len++] = '\n';
-		put_or_count(fd, line, len);
-	}
+	line[len++] = '\n';
+	put_or_count(fd, line, len);
 	errno = saved;
 }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,39 @@
 
 static char folder[64], target[96];
 static char text[1 << 20];
+
+static const char *
+syslog_path(void)
+{
+	static char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s/syslog", folder);
+	return (path);
+}
+
+/* What syslog's daemon reads from; it refuses to wait for more. */
+static int
+begin_syslog(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	memcpy(at.sun_path, syslog_path(), strlen(syslog_path()));
+	(void)unlink(syslog_path());
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	return (fd);
+}
+
+/* The next message into `text`; false: there is none. */
+static bool
+read_syslog(int fd)
+{
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return (n >= 0);
+}
 
 static void
 setup(void)
@@ -32,6 +67,7 @@ static void
 teardown(void)
 {
 	log_close();
+	(void)unlink(syslog_path());
 	(void)unlink(target + strlen("file:"));
 	(void)rmdir(folder);
 }
@@ -248,6 +284,81 @@ START_TEST(a_reader_that_is_gone_does_no_harm)
 }
 END_TEST
 
+START_TEST(syslog_gets_what_its_daemon_expects)
+{
+	char pattern[200];
+	int fd = begin_syslog();
+
+	(void)snprintf(
+		pattern, sizeof(pattern),
+		"^<28>[A-Z][a-z]{2} [ 1-3][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} "
+		"warmfront\\[%ld\\]: redis: 3 of 4\\?$",
+		(long)getpid());
+	ck_assert_int_eq(log_open_syslog(syslog_path(), LOG_LEVEL_WARN), R_OK);
+	log_info("left out");
+	log_warn("%s: %d of %d\n", "redis", 3, 4);
+	ck_assert(read_syslog(fd));
+	assert_matches(pattern, text);
+	log_error("a worse one");
+	ck_assert(read_syslog(fd));
+	assert_matches("^<27>.*: a worse one$", text);
+	ck_assert(!read_syslog(fd));
+	(void)close(fd);
+}
+END_TEST
+
+/* One that reads on tells how many lines are missing. */
+START_TEST(stalled_syslog_costs_lines_but_no_thread)
+{
+	int64_t begin = clock_monotonic_ms();
+	int fd = begin_syslog();
+	unsigned n = 0, gone = 0;
+
+	ck_assert_int_eq(log_open_syslog(syslog_path(), LOG_LEVEL_INFO), R_OK);
+	for (int i = 0; i < 3000; i++)
+		log_info("%d", i);
+	ck_assert_int_lt(clock_monotonic_ms() - begin, 5000);
+	while (read_syslog(fd))
+		n++;
+	log_info("it reads again");
+	ck_assert(read_syslog(fd));
+	assert_matches("it reads again$", text);
+	ck_assert(read_syslog(fd));
+	ck_assert_int_eq(sscanf(strstr(text, "log: "), "log: %u lines before",
+				&gone),
+			 1);
+	ck_assert_uint_gt(gone, 0);
+	ck_assert_uint_eq(n + gone, 3000);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(syslog_that_comes_late_or_anew_is_found)
+{
+	int fd;
+
+	ck_assert_int_eq(log_open_syslog(syslog_path(), LOG_LEVEL_INFO), R_OK);
+	log_info("nobody hears this");
+	for (int i = 0; i < 3; i++) {
+		fd = begin_syslog();
+		log_info("number %d", i);
+		ck_assert(read_syslog(fd));
+		ck_assert_ptr_nonnull(strstr(text, ": number "));
+		ck_assert(read_syslog(fd) == (i == 0));
+		if (i == 0)
+			assert_matches("<28>.*log: 1 lines before", text);
+		(void)close(fd);
+	}
+	(void)unlink(syslog_path());
+	log_info("nor this");
+	fd = begin_syslog();
+	log_info("at last");
+	ck_assert(read_syslog(fd));
+	ck_assert_ptr_nonnull(strstr(text, ": at last"));
+	(void)close(fd);
+}
+END_TEST
+
 Suite *suite_log(void);
 
 Suite *
@@ -268,6 +379,9 @@ suite_log(void)
 	tcase_add_test(t, errno_survives_a_line);
 	tcase_add_test(t, a_stalled_reader_costs_lines_but_no_thread);
 	tcase_add_test(t, a_reader_that_is_gone_does_no_harm);
+	tcase_add_test(t, syslog_gets_what_its_daemon_expects);
+	tcase_add_test(t, stalled_syslog_costs_lines_but_no_thread);
+	tcase_add_test(t, syslog_that_comes_late_or_anew_is_found);
 	suite_add_tcase(s, t);
 	return (s);
 }
