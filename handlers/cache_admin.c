@@ -258,7 +258,7 @@ const struct endpoint cache_admin_endpoints[] = {
 		.access = ACCESS_ADMIN,
 		.params = refresh_params,
 		.run = run_refresh,
-		.apart = true, /* the load needs one of those that loads have */
+		.apart = APART_WAIT,
 	},
 	ENDPOINTS_END,
 };

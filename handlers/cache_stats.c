@@ -388,7 +388,7 @@ const struct endpoint cache_stats_endpoints[] = {
 		.route = "GET /api/admin/cache/stats",
 		.access = ACCESS_ADMIN,
 		.run = run_stats,
-		.apart = true,
+		.apart = APART_REPORT,
 	},
 	{
 		.route = "GET /api/cache/invalidate",
@@ -396,7 +396,7 @@ const struct endpoint cache_stats_endpoints[] = {
 		.access = ACCESS_ADMIN,
 		.params = short_params,
 		.run = run_short,
-		.apart = true,
+		.apart = APART_REPORT,
 	},
 	ENDPOINTS_END,
 };

@@ -243,13 +243,13 @@ const struct endpoint cron_endpoints[] = {
 		.route = "GET /cron/cache-warming",
 		.access = ACCESS_CRON,
 		.run = run_warming,
-		.apart = true,
+		.apart = APART_WAIT,
 	},
 	{
 		.route = "POST /cron/cache-warming",
 		.access = ACCESS_CRON,
 		.run = run_warming,
-		.apart = true,
+		.apart = APART_WAIT,
 	},
 	ENDPOINTS_END,
 };

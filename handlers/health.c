@@ -106,7 +106,7 @@ const struct endpoint health_endpoints[] = {
 		.route = "GET /api/health/cache",
 		.access = ACCESS_PUBLIC,
 		.run = run_health,
-		.apart = true,
+		.apart = APART_PROBE,
 	},
 	ENDPOINTS_END,
 };

@@ -181,7 +181,7 @@ const struct endpoint metrics_endpoints[] = {
 		.route = "GET /metrics",
 		.access = ACCESS_SCRAPE,
 		.run = run_metrics,
-		.apart = true,
+		.apart = APART_REPORT,
 	},
 	ENDPOINTS_END,
 };

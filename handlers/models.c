@@ -340,7 +340,7 @@ const struct endpoint models_endpoints[] = {
 		.route = "POST /api/admin/sync-models",
 		.access = ACCESS_ADMIN,
 		.run = run_sync,
-		.apart = true, /* loads need the threads that loads have */
+		.apart = APART_WAIT,
 		.emits = "models.synced",
 	},
 	ENDPOINTS_END,

@@ -25,7 +25,6 @@
 #define LAST_LOADS_MS 2000 /* and for loads that nobody waits for */
 #define LOAD_MARGIN_MS 500 /* a load ends a little after its upstream's time */
 #define REDIS_QUEUE 100000
-#define APART_THREADS 32 /* those who wait for loads must leave some */
 #define APART_QUEUE 1000
 
 struct worker {
@@ -223,25 +222,40 @@ stop_cache(struct worker *w)
 	cache_free(w->cache);
 }
 
-static enum result
-start_apart(struct worker *w)
-{
-	const struct pool_options options = { .name = "apart",
-					      .threads = APART_THREADS,
-					      .queue_limit = APART_QUEUE };
-
-	w->services.health = health_new(w->cache);
-	w->services.apart = pool_new(&options);
-	return (w->services.health != NULL && w->services.apart != NULL
-			? R_OK
-			: R_NO_MEMORY);
-}
-
 static void
 stop_apart(struct worker *w)
 {
-	pool_free(w->services.apart);
+	for (size_t i = APART_NOT + 1; i < APART_COUNT_; i++)
+		pool_free(w->services.apart[i]);
 	health_free(w->services.health);
+}
+
+static enum result
+start_apart(struct worker *w)
+{
+	static const struct pool_options pools[] = {
+		[APART_PROBE] = { .name = "probes",
+				  .threads = 2,
+				  .queue_limit = APART_QUEUE },
+		[APART_REPORT] = { .name = "reports",
+				   .threads = 4,
+				   .queue_limit = APART_QUEUE },
+		[APART_WAIT] = { .name = "waits",
+				 .threads = 32,
+				 .queue_limit = APART_QUEUE },
+	};
+
+	w->services.health = health_new(w->cache);
+	if (w->services.health == NULL)
+		return (R_NO_MEMORY);
+	for (size_t i = APART_NOT + 1; i < APART_COUNT_; i++) {
+		w->services.apart[i] = pool_new(&pools[i]);
+		if (w->services.apart[i] == NULL) {
+			stop_apart(w);
+			return (R_NO_MEMORY);
+		}
+	}
+	return (R_OK);
 }
 
 static enum result

@@ -335,6 +335,7 @@ static void
 answer_by_running(struct visit *v)
 {
 	const struct services *s = v->dispatch->services;
+	struct pool *apart = s->apart[v->served->endpoint->apart];
 	const struct request *rq = &v->x->request;
 	struct problem busy = { .status = 503, .retry_ms = 1000 };
 	enum result r;
@@ -354,8 +355,8 @@ answer_by_running(struct visit *v)
 	}
 	if ((v = park(v)) == NULL)
 		return;
-	r = v->served->endpoint->apart ? pool_submit(s->apart, run, v)
-				       : cache_run(s->cache, run, v);
+	r = apart != NULL ? pool_submit(apart, run, v)
+			  : cache_run(s->cache, run, v);
 	if (r != R_OK)
 		answer_problem(v, &busy);
 }

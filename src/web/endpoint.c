@@ -243,7 +243,7 @@ flaw(const struct endpoint *e, enum method method, struct bytes path)
 		return ("needs either .load or .run");
 	if (e->load != NULL && method != METHOD_GET)
 		return ("has .load but is not a GET");
-	if (e->load != NULL && e->apart)
+	if (e->load != NULL && e->apart != APART_NOT)
 		return ("has .load but is apart");
 	if (e->load == NULL && e->warm != NULL)
 		return ("has .warm but no .load");

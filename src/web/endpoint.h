@@ -110,6 +110,16 @@ struct query {
 		.name = NULL \
 	}
 
+/* Endpoints whose `run` is apart from loads and mutations share threads with those
+ * that keep them as long, and wait for nobody else. */
+enum apart {
+	APART_NOT,
+	APART_PROBE,  /* a moment, whatever stands still */
+	APART_REPORT, /* looks at what there is: some seconds at most */
+	APART_WAIT, /* waits for loads, which need the threads that those have */
+	APART_COUNT_
+};
+
 struct endpoint {
 	const char *route; /* "GET /api/models", "PUT /api/models/{id}" */
 	const char *when;  /* "owner=me": only with this query parameter, which
@@ -132,11 +142,8 @@ struct endpoint {
 	 * its absent ones mean "as it was" its SQL says. */
 	run_fn *run;
 
-	/* `run` has threads of its own, which no load or mutation keeps
-	 * busy: for what must answer when nothing else does, and for what
-	 * waits for loads. */
-	bool apart;
-	int status;		       /* of success; 200 unless set */
+	enum apart apart; /* `run` has threads that no load keeps busy */
+	int status;	  /* of success; 200 unless set */
 	const char *details[R_COUNT_]; /* of failures, for the client */
 	const char *
 		emits; /* the events it causes (events.def), separated by spaces; the
@@ -174,7 +181,7 @@ struct services {
 	unsigned n_gateways;
 	const struct router *router;
 	struct health *health;
-	struct pool *apart; /* for endpoints that are `apart` */
+	struct pool *apart[APART_COUNT_]; /* APART_NOT: NULL */
 };
 
 /* An endpoint in service. */

@@ -99,6 +99,44 @@ START_TEST(health_answers_while_all_loaders_are_busy)
 }
 END_TEST
 
+/* More than there are threads for those who do. */
+#define WAITERS 40
+
+START_TEST(health_answers_while_many_wait_for_loads)
+{
+	const char *headers[] = { stack_login("admin@test.example", "admin"),
+				  "Content-Type: application/json", NULL };
+	const struct fcgi_request refresh = {
+		.method = "POST",
+		.uri = "/api/admin/cache/refresh",
+		.headers = headers,
+		.body = "{\"key\":\"models:alpha:all\"}",
+	};
+	int waiting[WAITERS];
+	unsigned late = 0;
+	char byte;
+
+	stack_workers(1);
+	assert_status(stack_get(ALPHA, NULL), 200);
+	harness_upstream_control(stack.upstream, "path=/&delay_ms=2500");
+	for (int i = 0; i < WAITERS; i++) {
+		waiting[i] = fcgi_connect(stack.socket);
+		fcgi_send(waiting[i], &refresh);
+	}
+	wait_until(stack_upstream_count("/alpha/models") == 2, 5000);
+	for (int i = 0; i < 20; i++)
+		late += stack_get("/api/health/cache", NULL)->ms >
+			harness_limit_ms(200);
+	ck_assert_msg(late <= 2, "%u of 20", late);
+	assert_status(stack_get("/metrics", headers[0], NULL), 200);
+	/* The last of them waits still. */
+	ck_assert_int_eq(fcgi_receive_raw(waiting[WAITERS - 1], &byte, 1, 0),
+			 -2);
+	for (int i = 0; i < WAITERS; i++)
+		assert_status(fcgi_receive(waiting[i], 30000), 200);
+}
+END_TEST
+
 Suite *
 suite_health(void)
 {
@@ -113,6 +151,7 @@ suite_health(void)
 			    3);
 	tcase_add_test(t, health_is_503_when_there_is_nothing_to_answer_from);
 	tcase_add_test(t, health_answers_while_all_loaders_are_busy);
+	tcase_add_test(t, health_answers_while_many_wait_for_loads);
 	suite_add_tcase(s, t);
 	return (s);
 }
