@@ -31,7 +31,7 @@ struct worker {
 	const struct config *config;
 	const char *address; /* NULL: fd 0 */
 	struct buf problem;
-	int listen_fd;
+	struct listener listener;
 	struct postgres *pg;
 	struct redis *redis; /* NULL: off */
 	struct gateway *gateways;
@@ -74,8 +74,8 @@ start_listening(struct worker *w)
 	socklen_t size = sizeof(listens);
 
 	if (w->address != NULL)
-		return (server_listen(w->address, &w->listen_fd, &w->problem));
-	w->listen_fd = STDIN_FILENO;
+		return (listen_open(w->address, &w->listener, &w->problem));
+	w->listener.fd = STDIN_FILENO;
 	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listens,
 		       &size) == 0 &&
 	    listens)
@@ -89,11 +89,7 @@ start_listening(struct worker *w)
 static void
 stop_listening(struct worker *w)
 {
-	struct bytes address = bytes_of(w->address);
-
-	close(w->listen_fd);
-	if (bytes_starts(address, BYTES("unix:")))
-		(void)unlink(bytes_from(address, 5).at);
+	listen_close(&w->listener);
 }
 
 static struct postgres_options
@@ -300,7 +296,7 @@ start_server(struct worker *w)
 {
 	int64_t threads = config_int(w->config, SET_WORKER_THREADS);
 	struct server_options options = {
-		.listen_fd = w->listen_fd,
+		.listener = w->listener,
 		.request_max_bytes =
 			(size_t)config_int(w->config, SET_REQUEST_MAX_BYTES),
 		.handler = dispatch_request,

@@ -78,7 +78,8 @@ bind_unix(int fd, const struct sockaddr_un *sun)
 }
 
 static enum result
-open_unix(const char *address, const char *path, int *out, struct buf *problem)
+open_unix(const char *address, const char *path, struct listener *out,
+	  struct buf *problem)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct stat st;
@@ -96,7 +97,7 @@ open_unix(const char *address, const char *path, int *out, struct buf *problem)
 	/* bind() has applied the umask to 0777; no one executes a socket. */
 	if (bind_unix(fd, &sun) == 0 && stat(path, &st) == 0 &&
 	    chmod(path, st.st_mode & 0666) == 0 && listen(fd, BACKLOG) == 0) {
-		*out = fd;
+		*out = (struct listener){ fd, true, st.st_dev, st.st_ino };
 		return (R_OK);
 	}
 	error = errno;
@@ -151,8 +152,8 @@ split(char *text, const char **host, const char **port)
 }
 
 static enum result
-open_host(const char *address, const char *host, const char *port, int *out,
-	  struct buf *problem)
+open_host(const char *address, const char *host, const char *port,
+	  struct listener *out, struct buf *problem)
 {
 	const struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 					.ai_socktype = SOCK_STREAM };
@@ -171,26 +172,59 @@ open_host(const char *address, const char *host, const char *port, int *out,
 	freeaddrinfo(list);
 	if (fd < 0)
 		return (fail_errno(address, error, problem));
-	*out = fd;
+	*out = (struct listener){ .fd = fd, .own = true };
 	return (R_OK);
 }
 
 enum result
-listen_open(const char *address, int *fd, struct buf *problem)
+listen_open(const char *address, struct listener *out, struct buf *problem)
 {
 	const char *host, *port;
 	enum result r;
 	char *copy;
 
 	if (strncmp(address, "unix:", 5) == 0)
-		return (open_unix(address, address + 5, fd, problem));
+		return (open_unix(address, address + 5, out, problem));
 	copy = mem_strdup(address);
 	if (copy == NULL)
 		return (fail(address, "out of memory", R_NO_MEMORY, problem));
 	if (split(copy, &host, &port))
-		r = open_host(address, host, port, fd, problem);
+		r = open_host(address, host, port, out, problem);
 	else
 		r = fail_address(address, problem);
 	free(copy);
 	return (r);
+}
+
+/* Not another's that stands at the path by now.  While ours is open its number
+ * is nobody else's, and while it listens no worker replaces it. */
+static void
+remove_file(const struct listener *l)
+{
+	struct sockaddr_un sun = { 0 };
+	socklen_t size = sizeof(sun);
+	struct stat st;
+
+	if (getsockname(l->fd, (struct sockaddr *)&sun, &size) == 0 &&
+	    lstat(sun.sun_path, &st) == 0 && st.st_dev == l->device &&
+	    st.st_ino == l->file)
+		(void)unlink(sun.sun_path);
+}
+
+/* Not closed, since other threads may be about to accept from it. */
+void
+listen_leave(const struct listener *l)
+{
+	if (!l->own)
+		return;
+	if (l->file != 0)
+		remove_file(l);
+	(void)shutdown(l->fd, SHUT_RDWR);
+}
+
+void
+listen_close(const struct listener *l)
+{
+	listen_leave(l);
+	(void)close(l->fd);
 }

@@ -5,8 +5,11 @@
 #include "../base/buf.h"
 #include "../base/result.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 /*
- * listen: open the socket that a web server connects to.
+ * listen: open the socket that a web server connects to, and leave it.
  *
  * `address` is "unix:/path" or "host:port" ("127.0.0.1:9000", "[::1]:9000";
  * ":9000" is all interfaces).  The file of a UNIX socket gets mode 0666 less
@@ -16,7 +19,22 @@
  * R_INVALID for an address that is none, R_CONFLICT for one in use, else what
  * errno says.
  */
-MUST_USE enum result listen_open(const char *address, int *fd,
+struct listener {
+	int fd;
+	bool own; /* listen_open() made it, so no other process has it */
+	dev_t device;
+	ino_t file; /* of a UNIX socket; else 0 */
+};
+
+MUST_USE enum result listen_open(const char *address, struct listener *out,
 				 struct buf *problem);
+
+/* Whoever connects from now on is refused, and another may listen on the
+ * address; who has connected to a UNIX socket can still be accepted.  A socket
+ * that is not our own alone stays as it is.  Any thread, any number of times. */
+void listen_leave(const struct listener *l);
+
+/* The same, and close it. */
+void listen_close(const struct listener *l);
 
 #endif

@@ -6,7 +6,6 @@
 #include "../base/log.h"
 #include "../base/thread.h"
 #include "connection.h"
-#include "listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +23,7 @@
 #define SWEEP_MS 1000	    /* how often that is looked at */
 #define ACCEPT_AGAIN_MS 100 /* after running out of descriptors */
 #define ACCEPT_AT_ONCE 4
+#define ACCEPT_AT_LAST 4096 /* as many as may wait */
 #define EVENTS_AT_ONCE 64
 
 struct event_thread {
@@ -46,13 +46,20 @@ struct server {
 	struct event_thread *threads[];
 };
 
+static bool
+is_stopping(const struct event_thread *t)
+{
+	return (atomic_load_explicit(&t->server->stopping,
+				     memory_order_acquire));
+}
+
 static void
 listen_on(struct event_thread *t)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
 
 	t->listening = epoll_ctl(t->all.epoll_fd, EPOLL_CTL_ADD,
-				 t->server->options.listen_fd, &event) == 0;
+				 t->server->options.listener.fd, &event) == 0;
 	if (t->listening)
 		return;
 	log_warn("cannot wait for connections: %s", strerror(errno));
@@ -65,7 +72,7 @@ listen_off(struct event_thread *t)
 {
 	if (t->listening)
 		(void)epoll_ctl(t->all.epoll_fd, EPOLL_CTL_DEL,
-				t->server->options.listen_fd, NULL);
+				t->server->options.listener.fd, NULL);
 	t->listening = false;
 	t->listen_again_ms = t->all.now_ms + ACCEPT_AGAIN_MS;
 	t->open_at_pause = t->all.open;
@@ -110,7 +117,7 @@ ask_others(const struct event_thread *t)
 static bool
 somebody_waits(const struct event_thread *t)
 {
-	struct pollfd p = { .fd = t->server->options.listen_fd,
+	struct pollfd p = { .fd = t->server->options.listener.fd,
 			    .events = POLLIN };
 
 	return (poll(&p, 1, 0) > 0);
@@ -120,7 +127,7 @@ somebody_waits(const struct event_thread *t)
 static bool
 accept_one(struct event_thread *t)
 {
-	int fd = accept4(t->server->options.listen_fd, NULL, NULL,
+	int fd = accept4(t->server->options.listener.fd, NULL, NULL,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0) {
@@ -147,16 +154,17 @@ accept_one(struct event_thread *t)
 	case EPROTO:
 		return (true);
 	default:
-		log_warn("accept: %s", strerror(errno));
+		if (!is_stopping(t)) /* else another thread has left it */
+			log_warn("accept: %s", strerror(errno));
 		listen_off(t);
 		return (false);
 	}
 }
 
 static void
-accept_some(struct event_thread *t)
+accept_some(struct event_thread *t, int most)
 {
-	for (int i = 0; i < ACCEPT_AT_ONCE && t->listening; i++)
+	for (int i = 0; i < most && t->listening; i++)
 		if (!accept_one(t))
 			break;
 }
@@ -180,11 +188,26 @@ dispatch(struct event_thread *t, const struct epoll_event *event)
 	void *subject = event->data.ptr;
 
 	if (subject == NULL)
-		accept_some(t);
+		accept_some(t, ACCEPT_AT_ONCE);
 	else if (subject == &t->all)
 		take_answers(t);
 	else
 		connection_ready(subject, event->events);
+}
+
+/* Who has connected is served, who comes is refused; those who share the socket
+ * see to both.  TCP forgets who waits as it is left, hence the first round. */
+static void
+leave(struct event_thread *t)
+{
+	const struct listener *l = &t->server->options.listener;
+
+	if (l->own) {
+		accept_some(t, ACCEPT_AT_LAST);
+		listen_leave(l);
+		accept_some(t, ACCEPT_AT_LAST);
+	}
+	listen_off(t);
 }
 
 /* No new connections; a look at each idle one, for what may have arrived just
@@ -194,7 +217,7 @@ begin_drain(struct event_thread *t)
 {
 	struct connection *c;
 
-	listen_off(t);
+	leave(t);
 	t->all.draining = true;
 	t->drain_until_ms = t->all.now_ms + t->server->drain_ms;
 	while ((c = connections_first(&t->all.idle)) != NULL) {
@@ -238,14 +261,14 @@ look_around(struct event_thread *t)
 	if (atomic_load_explicit(&t->asked, memory_order_relaxed)) {
 		atomic_store_explicit(&t->asked, false, memory_order_relaxed);
 		t->helping = true;
-		accept_some(t);
+		accept_some(t, ACCEPT_AT_ONCE);
 		t->helping = false;
 	}
 	connections_sweep(&t->all, STALLED_MS);
 	connections_bury(&t->all);
 	if (t->all.draining)
 		return;
-	if (atomic_load_explicit(&t->server->stopping, memory_order_acquire))
+	if (is_stopping(t))
 		begin_drain(t);
 	else if (!t->listening && (t->all.now_ms >= t->listen_again_ms ||
 				   t->all.open < t->open_at_pause))
@@ -318,7 +341,7 @@ enum result
 server_new(const struct server_options *options, struct server **out)
 {
 	struct server *s;
-	enum result r = prepare_socket(options->listen_fd);
+	enum result r = prepare_socket(options->listener.fd);
 
 	if (r != R_OK)
 		return (r);
@@ -389,10 +412,4 @@ server_answer(struct exchange *x, const struct answer *a)
 {
 	/* The exchange stands first in its connection. */
 	connection_answer((struct connection *)x, a);
-}
-
-enum result
-server_listen(const char *address, int *fd, struct buf *problem)
-{
-	return (listen_open(address, fd, problem));
 }

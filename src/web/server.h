@@ -6,6 +6,7 @@
 #include "../base/bytes.h"
 #include "../base/result.h"
 #include "exchange.h"
+#include "listen.h"
 
 /*
  * server: sockets and event threads.
@@ -22,7 +23,7 @@
 struct server;
 
 struct server_options {
-	int listen_fd; /* listens; becomes non-blocking; stays the caller's */
+	struct listener listener; /* becomes non-blocking; stays the caller's */
 	unsigned threads;
 	size_t request_max_bytes; /* larger bodies: R_TOO_LARGE; 0: none is */
 	server_handler *handler;
@@ -34,8 +35,8 @@ struct server_options {
 MUST_USE enum result server_new(const struct server_options *options,
 				struct server **out);
 
-/* Serve on `threads` threads until server_stop(); then drain: no new
- * connections, answers in the making go out, idle connections close; at most
+/* Serve on `threads` threads until server_stop(); then drain: the listener is
+ * left, answers in the making go out, idle connections close; at most
  * `drain_ms` more.  Blocks. */
 void server_run(struct server *s, int64_t drain_ms);
 
@@ -50,10 +51,5 @@ void server_free(struct server *s);
  * else the event thread of the connection does.  The exchange is gone
  * afterwards. */
 void server_answer(struct exchange *x, const struct answer *a);
-
-/* Open "unix:/path" or "host:port"; see listen.h.  On failure `problem` gets a
- * line that says what was wrong and what is accepted. */
-MUST_USE enum result server_listen(const char *address, int *fd,
-				   struct buf *problem);
 
 #endif

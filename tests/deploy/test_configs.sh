@@ -187,10 +187,24 @@ cron_reaches_the_worker() {
 	grep -A 3 'location ^~ /cron/' "$scratch/nginx/locations.conf" | grep -q 'deny all'
 }
 
-spawn_stops() {
+spawn_restarts() {
 	local pids
-	pids=$("$spawn" status) && "$spawn" stop || return
-	for pid in $pids; do gone "$pid" || return; done
+	pids=$("$spawn" status) && "$spawn" restart 2 && eventually 10 two_run &&
+		[ "$("$spawn" status)" != "$pids" ] &&
+		eventually 10 answers 200 "$site$path" -k
+}
+
+# While one does not get on, which stands for an answer in the making.
+spawn_stops() {
+	local pids refused=0
+	pids=$("$spawn" status) && mapfile -t pids <<<"$pids" || return
+	kill -STOP "${pids[@]}"
+	background stop "$spawn" stop
+	eventually 10 answers 503 "$site$path" -k --max-time 1 && ! gone "$daemon" ||
+		refused=1
+	kill -CONT "${pids[@]}"
+	wait "$daemon" && [ "$refused" = 0 ] || return
+	for pid in "${pids[@]}"; do gone "$pid" || return; done
 	! "$spawn" status && answers 503 "$site$path" -k
 }
 
@@ -387,7 +401,8 @@ check "nginx: the same key in disguise is limited" a_disguised_key_is_limited
 check "nginx: an address that tries keys is limited" wrong_keys_are_limited
 check "nginx: too large a body is a 413 problem" too_large_is_a_problem
 check "cron: the line reaches the worker" cron_reaches_the_worker
-check "spawn-fcgi: stop ends them" spawn_stops
+check "spawn-fcgi: restart replaces them" spawn_restarts
+check "spawn-fcgi: stop ends them, and their socket at once" spawn_stops
 check "spawn-fcgi: start says what keeps workers from starting" spawn_explains
 check "spawn-fcgi: run, in the foreground, ends with 0" spawn_runs_in_front
 if command -v multiwatch >/dev/null; then

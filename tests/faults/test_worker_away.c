@@ -156,6 +156,30 @@ START_TEST(told_to_end_under_load_it_answers_what_it_has)
 }
 END_TEST
 
+START_TEST(told_to_end_it_makes_room_for_a_successor)
+{
+	struct harness_worker_options options = { .env = stack.env,
+						  .how = WORKER_LISTENS };
+	struct harness_worker *old = harness_worker_new(&options), *next;
+	int fd = fcgi_connect(old->socket);
+
+	harness_upstream_control(stack.upstream, "path=/&delay_ms=3000");
+	fcgi_send(fd, &(struct fcgi_request){ .uri = ALPHA });
+	wait_until(stack_upstream_count("/") == 1, 5000);
+	kill(harness_worker_pid(old, 0), SIGTERM);
+	wait_until(access(old->socket, F_OK) != 0, 2000);
+	options.socket = old->socket;
+	next = harness_worker_new(&options);
+	ck_assert(process_is_running(old->processes[0]));
+	assert_status(fcgi_receive(fd, 10000), 200);
+	close(fd);
+	harness_worker_stop(old);
+	assert_status(fcgi_get(next->socket, "/api/health/cache", NULL), 200);
+	harness_worker_stop(next);
+	ck_assert_int_ne(access(next->socket, F_OK), 0);
+}
+END_TEST
+
 /* In workers: what is used after its end is noticed, for it is filled with junk. */
 static void
 spoil_what_is_freed(void)
@@ -317,6 +341,7 @@ suite_worker_away(void)
 
 	tcase_add_test(t, killed_under_load_nothing_that_was_answered_is_lost);
 	tcase_add_test(t, told_to_end_under_load_it_answers_what_it_has);
+	tcase_add_test(t, told_to_end_it_makes_room_for_a_successor);
 	tcase_add_test(t, told_to_end_again_and_again_it_ends_well);
 	tcase_add_test(t,
 		       told_to_end_it_waits_for_lookups_that_nobody_waits_for);

@@ -239,9 +239,10 @@ static void
 try_listen(const char *address)
 {
 	struct buf problem = { 0 };
-	int fd = -1;
+	struct listener listener = { .fd = -1 };
 
-	FUZZ_MUST(listen_open(address, &fd, &problem) != R_OK && fd == -1);
+	FUZZ_MUST(listen_open(address, &listener, &problem) != R_OK &&
+		  listener.fd == -1);
 	FUZZ_MUST(problem.len > 0);
 	buf_fini(&problem);
 }

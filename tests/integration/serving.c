@@ -25,9 +25,9 @@ struct serving {
 	struct server *server;
 	struct pool *pool;
 	pthread_t thread;
-	int fd;
+	struct listener listener;
 	const char *address;
-	atomic_bool ended;
+	atomic_bool ended, holds, let_go;
 	atomic_uint answers, released, released_twice;
 	struct lock lock;
 	struct exchange *parked[PARKED_MAX];
@@ -126,6 +126,15 @@ hand_to_pool(struct serving *s, struct exchange *x)
 }
 
 static void
+hold(struct serving *s, struct exchange *x)
+{
+	atomic_store(&s->holds, true);
+	while (!atomic_load(&s->let_go))
+		harness_nap();
+	answer_query(s, x);
+}
+
+static void
 park(struct serving *s, struct exchange *x)
 {
 	lock_take(&s->lock);
@@ -145,6 +154,8 @@ handle(void *arg, struct exchange *x)
 		answer(s, x, BYTES_NONE, SERVING_BIG_BYTES);
 	else if (bytes_equal(path, BYTES("/echo")))
 		echo(s, x);
+	else if (bytes_equal(path, BYTES("/hold")))
+		hold(s, x);
 	else if (request_keep(&x->request) != R_OK)
 		answer(s, x, BYTES("no memory"), 9);
 	else if (bytes_equal(path, BYTES("/pool")))
@@ -188,11 +199,11 @@ serving_start(const char *address, unsigned threads)
 	lock_init(&s->lock, LOCK_SERVER);
 	s->pool = pool_new(&(struct pool_options){
 		.name = "answers", .threads = 2, .queue_limit = 1000 });
-	ck_assert_msg(server_listen(address, &s->fd, &problem) == R_OK, "%s",
-		      problem.at);
-	s->address = bound_address(s->fd, address);
+	ck_assert_msg(listen_open(address, &s->listener, &problem) == R_OK,
+		      "%s", problem.at);
+	s->address = bound_address(s->listener.fd, address);
 	ck_assert_int_eq(
-		server_new(&(struct server_options){ .listen_fd = s->fd,
+		server_new(&(struct server_options){ .listener = s->listener,
 						     .threads = threads,
 						     .request_max_bytes =
 							     SERVING_BODY_LIMIT,
@@ -202,6 +213,12 @@ serving_start(const char *address, unsigned threads)
 		R_OK);
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, run, s), 0);
 	return (s);
+}
+
+const char *
+serving_address(const struct serving *s)
+{
+	return (s->address);
 }
 
 unsigned
@@ -239,6 +256,18 @@ serving_released(struct serving *s)
 	return (atomic_load(&s->released));
 }
 
+bool
+serving_holds(struct serving *s)
+{
+	return (atomic_load(&s->holds));
+}
+
+void
+serving_let_go(struct serving *s)
+{
+	atomic_store(&s->let_go, true);
+}
+
 void
 serving_end(struct serving *s)
 {
@@ -260,7 +289,7 @@ serving_stop(struct serving *s)
 		serving_answer_one(s);
 	pool_free(s->pool);
 	server_free(s->server);
-	(void)close(s->fd);
+	listen_close(&s->listener);
 	lock_fini(&s->lock);
 	ck_assert_uint_eq(atomic_load(&s->released_twice), 0);
 	ck_assert_uint_eq(serving_released(s), serving_answers(s));
@@ -273,6 +302,16 @@ serving_connect(struct serving *s)
 
 	ck_assert_int_ge(fd, 0);
 	return (fd);
+}
+
+bool
+serving_can_connect(const struct serving *s)
+{
+	int fd = fcgi_connect(s->address);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return (fd >= 0);
 }
 
 void

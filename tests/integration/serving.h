@@ -12,6 +12,7 @@
  *	/hit	at once, 2 KiB
  *	/big	at once, SERVING_BIG_BYTES
  *	/echo	at once: the method, body_error's word and the body
+ *	/hold	the query, once the test calls serving_let_go(); its event thread waits
  *	/pool	from a thread of a pool
  *	/park	when the test calls serving_answer_one(): the query
  *
@@ -27,8 +28,15 @@ struct serving;
 /* `address` NULL: a UNIX socket of its own. */
 struct serving *serving_start(const char *address, unsigned threads);
 
+/* For another to start there. */
+const char *serving_address(const struct serving *s);
+
 unsigned serving_parked(struct serving *s);
 void serving_answer_one(struct serving *s); /* the one that waits longest */
+
+/* Whether an event thread stands still, and the word to go on. */
+bool serving_holds(struct serving *s);
+void serving_let_go(struct serving *s);
 
 /* How many answers have been given, and how many of them released. */
 unsigned serving_answers(struct serving *s);
@@ -44,6 +52,7 @@ void serving_stop(struct serving *s);
 
 /* A client's side: connect, and ask for /hit or the like and to keep the connection. */
 int serving_connect(struct serving *s);
+bool serving_can_connect(const struct serving *s);
 void serving_ask(int fd, const char *uri);
 
 /* Fail the test unless what comes is a 200 with this body; what /hit gives, now that it is

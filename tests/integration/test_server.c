@@ -227,7 +227,7 @@ START_TEST(socket_that_does_not_listen_is_refused)
 	int pair[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	options.listen_fd = pair[0];
+	options.listener.fd = pair[0];
 	ck_assert_int_eq(server_new(&options, &server), R_INVALID);
 	(void)close(pair[0]);
 	(void)close(pair[1]);
@@ -267,6 +267,54 @@ START_TEST(drain_answers_what_is_there_and_ends)
 	serving_check_closed(parked);
 	wait_until(serving_has_ended(s), 2000);
 	serving_stop(s);
+}
+END_TEST
+
+/* Nobody accepted them before it began. */
+START_TEST(drain_answers_who_has_connected)
+{
+	struct serving *s = serving_start(_i == 0 ? NULL : "127.0.0.1:0", 1);
+	int busy = serving_connect(s), fds[20];
+
+	serving_ask(busy, "/hold?busy");
+	wait_until(serving_holds(s), SERVING_SOON_MS);
+	for (int i = 0; i < 20; i++) {
+		fds[i] = serving_connect(s);
+		serving_ask(fds[i], "/hit");
+	}
+	serving_end(s);
+	serving_let_go(s);
+	serving_check_answer(busy, "busy");
+	serving_check_closed(busy);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_uint_eq(
+			fcgi_receive(fds[i], SERVING_SOON_MS)->body_len, 2048);
+		serving_check_closed(fds[i]);
+	}
+	serving_stop(s);
+}
+END_TEST
+
+START_TEST(drain_refuses_who_comes_and_makes_room_for_a_successor)
+{
+	struct serving *next,
+		*s = serving_start(_i == 0 ? NULL : "127.0.0.1:0", 2);
+	int parked = serving_connect(s);
+
+	serving_ask(parked, "/park?at last");
+	wait_until(serving_parked(s) == 1, SERVING_SOON_MS);
+	serving_end(s);
+	wait_until(!serving_can_connect(s), SERVING_SOON_MS);
+	ck_assert(!serving_has_ended(s));
+	next = serving_start(serving_address(s), 2);
+	serving_check_serves(next);
+	serving_answer_one(s);
+	serving_check_answer(parked, "at last");
+	serving_check_closed(parked);
+	serving_stop(s);
+	serving_check_serves(next);
+	serving_stop(next);
+	ck_assert(!serving_can_connect(next));
 }
 END_TEST
 
@@ -325,6 +373,10 @@ suite_server(void)
 	tcase_add_test(t, idle_connections_hold_up_nobody);
 	tcase_add_test(t, socket_that_does_not_listen_is_refused);
 	tcase_add_test(t, drain_answers_what_is_there_and_ends);
+	tcase_add_loop_test(t, drain_answers_who_has_connected, 0, 2);
+	tcase_add_loop_test(
+		t, drain_refuses_who_comes_and_makes_room_for_a_successor, 0,
+		2);
 	tcase_add_test(t, drain_ends_in_time_whatever_is_left);
 	tcase_add_test(t, stop_before_the_start_ends_at_once);
 	suite_add_tcase(s, t);
