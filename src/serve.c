@@ -30,6 +30,7 @@
 struct worker {
 	const struct config *config;
 	const char *address; /* NULL: fd 0 */
+	bool misused;	     /* what is R_INVALID is no variable */
 	struct buf problem;
 	struct listener listener;
 	struct postgres *pg;
@@ -72,9 +73,13 @@ start_listening(struct worker *w)
 {
 	int listens = 0;
 	socklen_t size = sizeof(listens);
+	enum result r;
 
-	if (w->address != NULL)
-		return (listen_open(w->address, &w->listener, &w->problem));
+	if (w->address != NULL) {
+		r = listen_open(w->address, &w->listener, &w->problem);
+		w->misused = r == R_INVALID;
+		return (r);
+	}
 	w->listener.fd = STDIN_FILENO;
 	if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN, &listens,
 		       &size) == 0 &&
@@ -83,6 +88,7 @@ start_listening(struct worker *w)
 	buf_str(&w->problem,
 		"fd 0 is not a listening socket: start the worker by spawn-fcgi, "
 		"or give -l unix:/path or -l host:port");
+	w->misused = true;
 	return (R_INVALID);
 }
 
@@ -393,13 +399,13 @@ parse_arguments(struct worker *w, int argc, char **argv)
 }
 
 static int
-exit_status(enum result r)
+exit_status(const struct worker *w, enum result r)
 {
 	switch (r) {
 	case R_OK:
 		return (0);
 	case R_INVALID:
-		return (EX_CONFIG);
+		return (w->misused ? EX_USAGE : EX_CONFIG);
 	case R_NO_MEMORY:
 		return (EX_OSERR);
 	default:
@@ -452,5 +458,5 @@ serve(const struct config *c, int argc, char **argv)
 		if (stages[n].stop != NULL)
 			stages[n].stop(&w);
 	buf_fini(&w.problem);
-	return (exit_status(r));
+	return (exit_status(&w, r));
 }

@@ -165,7 +165,7 @@ open_host(const char *address, const char *host, const char *port,
 		return (fail(address,
 			     error == EAI_SYSTEM ? strerror(errno)
 						 : gai_strerror(error),
-			     R_INVALID, problem));
+			     R_UNAVAILABLE, problem));
 	for (ai = list; ai != NULL && fd < 0; ai = ai->ai_next)
 		fd = open_inet(ai);
 	error = errno;

@@ -16,8 +16,8 @@
  * the umask; one that nobody listens on any more is replaced, a live one is
  * not.  The socket is listening, non-blocking and close-on-exec.  On failure
  * `problem` gets a line that says what was wrong and what is accepted:
- * R_INVALID for an address that is none, R_CONFLICT for one in use, else what
- * errno says.
+ * R_INVALID for an address that is none, R_UNAVAILABLE for a host that cannot be
+ * found, R_CONFLICT for an address in use, else what errno says.
  */
 struct listener {
 	int fd;

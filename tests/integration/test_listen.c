@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "../harness/fcgi.h"
-#include "../harness/scratch.h"
+#include "../harness/harness.h"
 #include "web/listen.h"
 
-#include <check.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 static struct listener
@@ -168,11 +167,46 @@ START_TEST(socket_of_others_is_left_to_them)
 }
 END_TEST
 
+START_TEST(host_that_nobody_knows_is_not_there)
+{
+	check_refused("nobody.invalid:9000", R_UNAVAILABLE, "cannot listen on");
+}
+END_TEST
+
+/* The worker's exit status when it cannot listen on `address`; NULL: on fd 0. */
+static int
+refusal(const char *address)
+{
+	struct harness_env *env = harness_env_new();
+	struct process_result r;
+
+	harness_env_set(env, "DATABASE_URL", "postgresql:///none");
+	r = harness_warmfront(env, "serve", address == NULL ? NULL : "-l",
+			      address, NULL);
+	ck_assert_ptr_nonnull(
+		strstr(r.err, address == NULL ? "fd 0 is not" : address));
+	return (r.status);
+}
+
+START_TEST(status_tells_a_wrong_option_from_a_socket_that_cannot_be_had)
+{
+	const char *path = socket_path(),
+		   *address = scratch_printf("unix:%s", path);
+	struct listener l = open_one(address);
+
+	ck_assert_int_eq(refusal(NULL), EX_USAGE);
+	ck_assert_int_eq(refusal("nonsense"), EX_USAGE);
+	ck_assert_int_eq(refusal("unix:"), EX_USAGE);
+	ck_assert_int_eq(refusal(address), EX_UNAVAILABLE);
+	ck_assert_int_eq(refusal("nobody.invalid:9000"), EX_UNAVAILABLE);
+	listen_close(&l);
+}
+END_TEST
+
 static const char *const wrong[] = {
-	"",	      "unix:",	  "9000",      "/run/socket",
-	"localhost",  "host:",	  "host:http", "host:-1",
-	"host:65536", "::1:9000", "[::1]9000", "[]:9000",
-	"[::1:9000",  "a]:9000",  "host:1 ",   "1.2.3.4.5:1",
+	"",	     "unix:",	  "9000",      "/run/socket", "localhost",
+	"host:",     "host:http", "host:-1",   "host:65536",  "::1:9000",
+	"[::1]9000", "[]:9000",	  "[::1:9000", "a]:9000",     "host:1 ",
 };
 
 START_TEST(what_is_no_address_is_refused)
@@ -212,6 +246,10 @@ suite_listen(void)
 	tcase_add_test(t, socket_of_others_is_left_to_them);
 	tcase_add_loop_test(t, what_is_no_address_is_refused, 0, COUNT(wrong));
 	tcase_add_test(t, path_that_cannot_be_is_refused);
+	tcase_add_test(t, host_that_nobody_knows_is_not_there);
+	tcase_add_test(
+		t,
+		status_tells_a_wrong_option_from_a_socket_that_cannot_be_had);
 	suite_add_tcase(s, t);
 	return (s);
 }
