@@ -51,21 +51,6 @@ warm_batch(struct task *t, struct cache_part *parts, unsigned n)
 	}
 }
 
-/* The question that a request with no parameters but these asks. */
-static enum result
-make_part(const struct task *t, struct values *v, struct cache_part *part)
-{
-	struct arena arena = { 0 };
-	struct buf problem = { 0 };
-	enum result r = params_complete(t->served, &arena, v, &problem);
-
-	if (r == R_OK)
-		r = endpoint_part(t->served, v, part);
-	buf_fini(&problem);
-	arena_fini(&arena);
-	return (r);
-}
-
 /* The values of row `row`; NULL columns are absent, and so is what has no
  * column. */
 static void
@@ -95,7 +80,8 @@ warm_rows(struct task *t, struct postgres_rows *rows)
 		}
 		for (n = 0; n < BATCH && row < postgres_count(rows); row++) {
 			take_values(t, rows, row, columns, &values);
-			if (make_part(t, &values, &parts[n++]) != R_OK) {
+			if (params_part(t->served, &values, &parts[n++]) !=
+			    R_OK) {
 				t->result = R_INVALID;
 				cache_part_fini(&parts[--n]);
 			}
@@ -113,7 +99,7 @@ warm_defaults(struct task *t)
 	struct cache_part part = { 0 };
 	struct values values = { .count = t->served->n_params + 1 };
 
-	t->result = make_part(t, &values, &part);
+	t->result = params_part(t->served, &values, &part);
 	if (t->result == R_OK)
 		warm_batch(t, &part, 1);
 	cache_part_fini(&part);

@@ -54,18 +54,6 @@ endpoint_values(const struct served *e, struct bytes arguments,
 	return (R_INVALID);
 }
 
-void
-endpoint_defaults(const struct served *e, struct values *out)
-{
-	const struct param *p = e->endpoint->params;
-	unsigned i;
-
-	*out = (struct values){ .count = e->n_params + 1 };
-	for (i = 1; i < out->count; i++)
-		if (p[i - 1].otherwise != NULL)
-			out->of[i] = bytes_of(p[i - 1].otherwise);
-}
-
 static enum result
 load(void *context, struct cache_load *cache)
 {

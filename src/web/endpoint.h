@@ -215,10 +215,6 @@ MUST_USE enum result endpoint_values(const struct served *e,
 				     struct bytes arguments,
 				     struct values *out);
 
-/* The values of the one question without a caller: all parameters at their
- * defaults. */
-void endpoint_defaults(const struct served *e, struct values *out);
-
 /* Fill in `part` for another endpoint of the same services with these
  * values. */
 MUST_USE enum result endpoint_part(const struct served *e,

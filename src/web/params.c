@@ -206,6 +206,20 @@ params_complete(const struct served *e, struct arena *arena, struct values *v,
 }
 
 enum result
+params_part(const struct served *e, struct values *v, struct cache_part *part)
+{
+	struct arena arena = { 0 };
+	struct buf problem = { 0 };
+	enum result r = params_complete(e, &arena, v, &problem);
+
+	if (r == R_OK)
+		r = endpoint_part(e, v, part);
+	buf_fini(&problem);
+	arena_fini(&arena);
+	return (r);
+}
+
+enum result
 params_from_url(const struct served *e, const struct request *rq,
 		struct arena *arena, struct values *v, struct buf *problem)
 {

@@ -24,6 +24,10 @@ MUST_USE enum result params_complete(const struct served *e,
 				     struct arena *arena, struct values *v,
 				     struct buf *problem);
 
+/* The same, and fill in `part` for the question that this is. */
+MUST_USE enum result params_part(const struct served *e, struct values *v,
+				 struct cache_part *part);
+
 /* From a JSON body, for those that are IN_BODY, into the same values. */
 MUST_USE enum result params_from_body(const struct served *e, struct bytes body,
 				      struct arena *arena, struct values *v,

@@ -2,6 +2,7 @@
 #include "wholes.h"
 
 #include "../cache/scope.h"
+#include "params.h"
 
 static bool
 match(struct bytes scopes, const struct buf *key)
@@ -45,8 +46,8 @@ wholes_next(const struct router *r, unsigned *at, struct bytes scopes,
 		(*at)++;
 		if (e->source.list_parts == NULL)
 			continue;
-		endpoint_defaults(e, &values);
-		if ((result = endpoint_part(e, &values, whole)) != R_OK)
+		values = (struct values){ .count = e->n_params + 1 };
+		if ((result = params_part(e, &values, whole)) != R_OK)
 			return (result);
 		if (!match(scopes, &whole->log_key) &&
 		    match_part(e, scopes, whole))
