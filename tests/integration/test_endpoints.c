@@ -439,6 +439,8 @@ START_TEST(queries_of_analytics_have_a_connection_each)
 	unsigned connections, n;
 	json_t *data;
 
+	/* Enough for the worker's own threads besides. */
+	harness_env_set(stack.env, "DATABASE_POOL_SIZE", "16");
 	log_statements();
 	stack_workers(1);
 	data = product_data(stack_get("/api/analytics/data?range=7d",
