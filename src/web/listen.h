@@ -31,7 +31,8 @@ MUST_USE enum result listen_open(const char *address, struct listener *out,
 
 /* Whoever connects from now on is refused, and another may listen on the
  * address; who has connected to a UNIX socket can still be accepted.  A socket
- * that is not our own alone stays as it is.  Any thread, any number of times. */
+ * that is not our own alone stays as it is.  Not by two threads at once: what
+ * stands at the path after the first may be another worker's. */
 void listen_leave(const struct listener *l);
 
 /* The same, and close it. */

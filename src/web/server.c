@@ -43,6 +43,7 @@ struct server {
 	struct server_options options;
 	int64_t drain_ms;
 	atomic_bool stopping;
+	atomic_bool left; /* the listener */
 	struct event_thread *threads[];
 };
 
@@ -196,7 +197,8 @@ dispatch(struct event_thread *t, const struct epoll_event *event)
 }
 
 /* Who has connected is served, who comes is refused; those who share the socket
- * see to both.  TCP forgets who waits as it is left, hence the first round. */
+ * see to both.  TCP forgets who waits as it is left, hence the first round.  One
+ * thread leaves it: what stands at its path after that may be another's. */
 static void
 leave(struct event_thread *t)
 {
@@ -204,7 +206,8 @@ leave(struct event_thread *t)
 
 	if (l->own) {
 		accept_some(t, ACCEPT_AT_LAST);
-		listen_leave(l);
+		if (!atomic_exchange(&t->server->left, true))
+			listen_leave(l);
 		accept_some(t, ACCEPT_AT_LAST);
 	}
 	listen_off(t);
