@@ -96,8 +96,10 @@ log_open(const char *target, enum log_level level)
 	if (bytes_equal(where, BYTES("stderr"))) {
 		fd = STDERR_FILENO;
 	} else if (bytes_starts(where, BYTES("file:/"))) {
+		/* Not to wait at a FIFO either, whose reader may be away. */
 		fd = open(target + strlen("file:"),
-			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
+			  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY |
+				  O_NONBLOCK,
 			  0640);
 		if (fd < 0)
 			return (result_of_errno(errno));

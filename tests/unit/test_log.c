@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -227,6 +228,18 @@ START_TEST(wrong_targets_are_refused)
 }
 END_TEST
 
+/* open(2) would wait for one. */
+START_TEST(fifo_without_a_reader_is_refused_at_once)
+{
+	char to[sizeof(folder) + 16];
+
+	(void)snprintf(to, sizeof(to), "file:%s/fifo", folder);
+	ck_assert_int_eq(mkfifo(to + strlen("file:"), 0600), 0);
+	ck_assert_int_ne(log_open(to, LOG_LEVEL_INFO), R_OK);
+	(void)unlink(to + strlen("file:"));
+}
+END_TEST
+
 START_TEST(errno_survives_a_line)
 {
 	ck_assert_int_eq(log_open(target, LOG_LEVEL_INFO), R_OK);
@@ -376,6 +389,7 @@ suite_log(void)
 	tcase_add_test(t, a_long_line_is_cut_between_characters);
 	tcase_add_test(t, lines_of_many_processes_do_not_mix);
 	tcase_add_test(t, wrong_targets_are_refused);
+	tcase_add_test(t, fifo_without_a_reader_is_refused_at_once);
 	tcase_add_test(t, errno_survives_a_line);
 	tcase_add_test(t, a_stalled_reader_costs_lines_but_no_thread);
 	tcase_add_test(t, a_reader_that_is_gone_does_no_harm);
