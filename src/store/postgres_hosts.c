@@ -36,7 +36,7 @@ is_name(const char *host)
 }
 
 /* Take the lists apart.  0: this is for libpq alone, as it is when it will
- * refuse them. */
+ * refuse them.  HOSTS_MAX + 1: there are too many. */
 static unsigned
 split(PQconninfoOption *options, struct host *hosts)
 {
@@ -55,7 +55,9 @@ split(PQconninfoOption *options, struct host *hosts)
 		n_names += is_name(hosts[n].name);
 		n++;
 	}
-	if (names != NULL || (!one_port && ports != NULL))
+	if (names != NULL)
+		return (HOSTS_MAX + 1);
+	if (!one_port && ports != NULL)
 		return (0);
 	return (n_names > 0 ? n : 0);
 }
@@ -154,7 +156,10 @@ postgres_hosts_find(const char *url, int64_t deadline_ms,
 	n = split(options, hosts);
 	if (n == 0)
 		goto out;
-	find_all(hosts, n, deadline_ms, out, problem);
+	if (n <= HOSTS_MAX)
+		find_all(hosts, n, deadline_ms, out, problem);
+	else
+		buf_printf(problem, "more than %d hosts", HOSTS_MAX);
 	if (out->host == NULL) {
 		r = R_UNAVAILABLE;
 		goto out;

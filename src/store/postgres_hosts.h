@@ -21,7 +21,7 @@ struct postgres_hosts {
 
 /* Look up the names in `url`, which libpq can parse, by `deadline_ms`; libpq is
  * loaded.  A name that has no address is left out if another has some.
- * R_UNAVAILABLE: none has, and `problem` says why. */
+ * R_UNAVAILABLE: none has, or there are over 16 hosts; `problem` says why. */
 MUST_USE enum result postgres_hosts_find(const char *url, int64_t deadline_ms,
 					 struct postgres_hosts *out,
 					 struct buf *problem);

@@ -191,6 +191,17 @@ START_TEST(ports_that_do_not_match_the_hosts_are_refused)
 }
 END_TEST
 
+START_TEST(too_many_hosts_are_refused)
+{
+	ck_assert_int_eq(select_one("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p," SILENT,
+				    ""),
+			 R_UNAVAILABLE);
+	ck_assert_ptr_nonnull(
+		strstr(scratch_read(log_path), "more than 16 hosts"));
+	ck_assert_uint_eq(atomic_load(&asked), 0);
+}
+END_TEST
+
 START_TEST(silent_name_of_redis_is_not_waited_for)
 {
 	struct redis *r = client_new("redis://" SILENT, CONNECT_MS);
@@ -249,6 +260,7 @@ suite_names(void)
 	tcase_add_test(c, unknown_name_is_passed_over_for_another_host);
 	tcase_add_test(c, all_addresses_of_a_name_are_tried);
 	tcase_add_test(c, ports_that_do_not_match_the_hosts_are_refused);
+	tcase_add_test(c, too_many_hosts_are_refused);
 	tcase_add_test(c, silent_name_of_redis_is_not_waited_for);
 	tcase_add_test(c, silent_name_of_an_upstream_is_not_waited_for);
 	suite_add_tcase(s, c);
